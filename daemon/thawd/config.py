@@ -1,0 +1,1 @@
+"""Settings: defaults that need no file, a TOML file, and nothing else."""

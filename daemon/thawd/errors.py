@@ -1,0 +1,54 @@
+"""Failures a caller can meet. Every message names the cause and the way out."""
+
+from __future__ import annotations
+
+
+class ThawError(Exception):
+    """Base of all errors this package raises on purpose.
+
+    `hint` is the way out, shown to people after the message.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class ConfigError(ThawError):
+    """The configuration file or a command-line setting cannot be used."""
+
+
+class ImageError(ThawError):
+    """A guest image is missing, damaged or cannot be built."""
+
+
+class BundleError(ThawError):
+    """A function's zip file cannot be used: too large, unsafe paths, not a zip."""
+
+
+class EngineError(ThawError):
+    """The virtual machine monitor is missing, failed to start, or does not do what it was told."""
+
+
+class MachineDied(EngineError):
+    """A machine's process ended while something was expected of it."""
+
+
+class SnapshotError(ThawError):
+    """A snapshot is missing, damaged, or was made by another engine version."""
+
+
+class GuestError(ThawError):
+    """The agent in the guest broke the protocol, reported a fault or went silent."""
+
+
+class CatalogError(ThawError):
+    """The catalog refused a change (unknown function, state conflict, stale revision)."""
+
+
+class DaemonUnreachable(ThawError):
+    """No daemon answers on the socket."""
