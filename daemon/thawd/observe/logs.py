@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
+    # Local variables hold credentials, events and entropy: none of them belongs in a log.
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 _SYSLOG_PRIORITY: Final = {
     "critical": 2,
     "error": 3,
@@ -85,7 +90,7 @@ def _rendering(chosen: str, *, colors: bool) -> list[Processor]:
     if chosen == "json":
         return [
             stamp,
-            structlog.processors.dict_tracebacks,
+            _TRACEBACKS,
             structlog.processors.JSONRenderer(default=str),
         ]
     logfmt = structlog.processors.LogfmtRenderer(
