@@ -1,0 +1,332 @@
+"""One connection: requests off the wire one after the other, each answered before the next is looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import h11
+import structlog
+import trio
+from attrs import define, field
+
+from .inbox import Inbox
+from .message import (
+    ErrorRenderer,
+    Handler,
+    PeerCredentials,
+    Request,
+    RequestRefused,
+    Response,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from .limits import Limits
+
+_log = structlog.get_logger()
+
+_REASONS: Final = {int(status): status.phrase.encode("ascii") for status in HTTPStatus}
+
+_ONE_WRITE: Final = 64 << 10
+"""Head and body go out in one system call up to this size; above it, copying costs more than the call."""
+
+
+class _Gone(Exception):  # noqa: N818 - not an error: the way out of a connection nobody listens on
+    """Nothing more can be sent to this client."""
+
+
+@define(eq=False)
+class Traffic:
+    """A server's running figures, kept by its connections."""
+
+    connections: int = 0
+    connections_total: int = 0
+    requests: int = 0
+    requests_total: int = 0
+    gone_total: int = 0
+
+
+@define(eq=False, kw_only=True)
+class Connection:
+    """Serves one client until it leaves, errs, idles too long or the server drains."""
+
+    stream: trio.SocketStream
+    app: Handler
+    limits: Limits
+    render_error: ErrorRenderer
+    traffic: Traffic
+    peer: PeerCredentials | None
+    _inbox: Inbox = field(init=False)
+    _http: h11.Connection = field(init=False)
+    _waiting: trio.CancelScope | None = None
+    _draining: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self._inbox = Inbox(self.stream)
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self.limits.header_bytes)
+
+    def drain(self) -> None:
+        """Finish the request under way, if any, and close."""
+        self._draining = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def run(self) -> None:
+        """Serve until there is nothing more to do. The caller closes the stream."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._inbox.pump)
+            try:
+                while request := await self._next_request():
+                    await self._serve(request)
+                    if not self._next_cycle():
+                        await self._linger()
+                        break
+            except _Gone:
+                pass
+            nursery.cancel_scope.cancel()
+
+    async def refuse(self, status: int) -> None:
+        """Answer whatever the client asks with an error, and end."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._inbox.pump)
+            with contextlib.suppress(_Gone):
+                await self._refuse(RequestRefused(status))
+            nursery.cancel_scope.cancel()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Requests
+
+    async def _next_request(self) -> Request | None:
+        """The next request's head, or None when the connection is to be closed."""
+        deadline: float | None = None
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                await self._refuse(RequestRefused(error.error_status_hint, str(error)))
+                return None
+            if type(event) is h11.Request:
+                return self._request(event)
+            if event is not h11.NEED_DATA or (self._draining and deadline is None):
+                return None
+            with trio.CancelScope() as scope:
+                if deadline is None:
+                    scope.deadline = trio.current_time() + self.limits.idle_s
+                    self._waiting = scope
+                else:
+                    scope.deadline = deadline
+                piece = await self._inbox.take()
+            self._waiting = None
+            if scope.cancelled_caught:
+                if deadline is not None:
+                    await self._refuse(
+                        RequestRefused(408, "The request's headers did not arrive in time")
+                    )
+                return None
+            if deadline is None:
+                deadline = trio.current_time() + self.limits.header_s
+            self._http.receive_data(piece)
+
+    def _request(self, event: h11.Request) -> Request:
+        headers: dict[bytes, bytes] = {}
+        for name, value in event.headers:
+            headers[name] = headers[name] + b", " + value if name in headers else value
+        target = event.target.decode("ascii")  # h11 lets nothing else pass
+        if target.startswith("/"):
+            path, _, query = target.partition("?")
+        else:
+            split = urlsplit(target)  # absolute-form (RFC 9112, 3.2.2), or the asterisk
+            path, query = split.path or "/", split.query
+        return Request(
+            method=event.method.decode("ascii"),
+            raw_path=path,
+            raw_query=query,
+            headers=headers,
+            body_limit=self.limits.body_bytes,
+            peer=self.peer,
+            source=self,
+        )
+
+    async def receive(self) -> bytes:
+        """The next piece of the body of the request under way; empty at its end (`BodySource`)."""
+        while self._http.their_state is h11.SEND_BODY:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                raise RequestRefused(error.error_status_hint, str(error)) from error
+            if event is h11.NEED_DATA:
+                if self._http.they_are_waiting_for_100_continue:
+                    await self._write(
+                        self._http.send(h11.InformationalResponse(status_code=100, headers=[]))
+                    )
+                with trio.move_on_after(self.limits.body_s) as scope:
+                    self._http.receive_data(await self._inbox.take())
+                if scope.cancelled_caught:
+                    raise RequestRefused(408, "The request's body did not arrive in time")
+            elif type(event) is h11.Data:
+                return bytes(event.data)
+        return b""
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Answers
+
+    async def _serve(self, request: Request) -> None:
+        traffic = self.traffic
+        traffic.requests += 1
+        traffic.requests_total += 1
+        began = trio.current_time()
+        status = 0
+        try:
+            with trio.CancelScope() as scope:
+                self._inbox.on_gone = scope.cancel
+                if self._inbox.gone:
+                    scope.cancel()
+                response = await self._respond(request)
+                status = response.status
+                await self._send(response, head_only=request.method == "HEAD")
+            self._inbox.on_gone = None
+            if scope.cancelled_caught:
+                raise _Gone  # noqa: TRY301 - counted with those who went while we sent
+        except _Gone:
+            traffic.gone_total += 1
+            status = 0
+            raise
+        finally:
+            traffic.requests -= 1
+            took_ms = (trio.current_time() - began) * 1e3
+            level = "debug" if 0 < status < 400 else "warning" if status >= 500 else "info"
+            getattr(_log, level)(
+                "http.request" if status else "http.client_gone",
+                method=request.method,
+                path=request.raw_path,
+                status=status,
+                took_ms=round(took_ms, 2),
+                pid=self.peer.pid if self.peer else None,
+            )
+
+    async def _respond(self, request: Request) -> Response:
+        try:
+            return await self.app(request)
+        except RequestRefused as refusal:
+            return self.render_error(refusal)
+        except Exception:  # noqa: BLE001 - one request's fault is its own
+            _log.exception("http.handler_crashed", method=request.method, path=request.raw_path)
+            return self.render_error(RequestRefused(500))
+
+    async def _send(self, response: Response, *, head_only: bool) -> None:
+        headers = [*response.headers, ("Date", _http_date(time.time()))]
+        body = response.body
+        if isinstance(body, bytes) and response.status != 204:
+            headers.append(("Content-Length", str(len(body))))
+        if self._draining or not self._body_ended():
+            headers.append(("Connection", "close"))
+        try:
+            head = self._http.send(
+                h11.Response(
+                    status_code=response.status,
+                    headers=headers,
+                    reason=_REASONS.get(response.status, b""),
+                )
+            )
+            if isinstance(body, bytes):
+                await self._send_whole(head, b"" if head_only or response.status == 204 else body)
+            elif head_only:
+                await self._write(head + self._http.send(h11.EndOfMessage()))
+            else:
+                await self._write(head)
+                await self._send_pieces(body)
+        finally:
+            if isinstance(body, AsyncGenerator):
+                await body.aclose()
+
+    async def _send_whole(self, head: bytes, body: bytes) -> None:
+        data = self._http.send(h11.Data(data=body)) if body else b""
+        end = self._http.send(h11.EndOfMessage())
+        if len(data) <= _ONE_WRITE:
+            await self._write(head + data + end)
+        else:
+            await self._write(head)
+            await self._write(data + end if end else data)
+
+    async def _send_pieces(self, body: AsyncIterator[bytes]) -> None:
+        try:
+            async for piece in body:
+                if piece:
+                    await self._write(self._http.send(h11.Data(data=piece)))
+        except (trio.Cancelled, _Gone):
+            raise
+        except Exception as error:
+            # Half an answer is out: only a connection that breaks off tells the client that it is not whole.
+            _log.exception("http.body_crashed")
+            raise _Gone from error
+        await self._write(self._http.send(h11.EndOfMessage()))
+
+    async def _refuse(self, refusal: RequestRefused) -> None:
+        """Answer what could not be read as a request, and take no more."""
+        if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            self._draining = True
+            _log.info("http.refused", status=refusal.status, reason=refusal.reason)
+            await self._send(self.render_error(refusal), head_only=False)
+            await self._linger()
+
+    async def _write(self, data: bytes) -> None:
+        if not data:
+            return
+        with trio.move_on_after(self.limits.write_s) as scope:
+            try:
+                await self.stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise _Gone from error
+        if scope.cancelled_caught:
+            raise _Gone
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Between requests
+
+    def _body_ended(self) -> bool:
+        """Whether the request's body has been read to its end, or lies there and can be dropped."""
+        try:
+            while self._http.their_state is h11.SEND_BODY:
+                if self._http.next_event() is h11.NEED_DATA:
+                    return False
+        except h11.RemoteProtocolError:
+            return False
+        return self._http.their_state is not h11.ERROR
+
+    def _next_cycle(self) -> bool:
+        """Make ready for another request, if the connection is to live."""
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+            return True
+        return False
+
+    async def _linger(self) -> None:
+        """Close our side; read and forget what the client still sends, so that no reset overtakes the answer."""
+        try:
+            await self.stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+        with trio.move_on_after(self.limits.linger_s):
+            await self._inbox.discard()
+
+
+def _date_cache() -> Callable[[float], str]:
+    second, text = 0, ""
+
+    def date(now_s: float) -> str:
+        nonlocal second, text
+        if int(now_s) != second:
+            second, text = int(now_s), formatdate(now_s, usegmt=True)
+        return text
+
+    return date
+
+
+_http_date = _date_cache()
