@@ -1,0 +1,1 @@
+"""The `thaw` command: one module a command, `main` finds and runs it."""

@@ -1,0 +1,76 @@
+"""Run thawd in the foreground, until SIGTERM or Ctrl-C.
+
+Under systemd it reports readiness and feeds the watchdog.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from thawd import __version__
+from thawd.config import load
+from thawd.observe import logs
+from thawd.observe.systemd import Notifier
+
+from .exits import Exit
+
+if TYPE_CHECKING:
+    import argparse
+
+    from thawd.config import Config
+
+    from .terminal import Terminal
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
+    parser.add_argument("--log-format", choices=("auto", "console", "logfmt", "json", "journal"))
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Everything about the process; the daemon itself is `thawd.daemon`."""
+    config = load(arguments.config, os.environ)
+    json_format = "json" if terminal.json else None
+    logs.configure(
+        arguments.log_level or config.log.level,
+        arguments.log_format or json_format or config.log.format,
+    )
+    os.umask(0o077)  # snapshots hold a function's memory, secrets included
+    notifier = Notifier.from_environment(os.environ)
+    try:
+        trio.run(_serve, config, notifier)
+    finally:
+        notifier.close()
+    return Exit.OK
+
+
+async def _serve(config: Config, notifier: Notifier) -> None:
+    """The outermost nursery: it owns the daemon's tree, the watchdog and the wait for a signal.
+
+    A signal cancels the tree, and every scope in it cleans up: machines end, sockets go.
+    """
+    from thawd import daemon  # noqa: PLC0415 - it imports every part; `thaw daemon --help` needs none
+
+    log = structlog.get_logger()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def stop_on_signal() -> None:
+                async for number in signals:
+                    log.info("daemon.stopping", signal=signal.Signals(number).name)
+                    notifier.stopping()
+                    nursery.cancel_scope.cancel()
+                    return
+
+            nursery.start_soon(stop_on_signal)
+            await nursery.start(daemon.run, config)
+            addresses = [str(address) for address in config.listen]
+            log.info("daemon.ready", version=__version__, listen=" ".join(addresses))
+            notifier.ready(f"Serving on {', '.join(addresses)}")
+            nursery.start_soon(notifier.watchdog)

@@ -1,0 +1,28 @@
+"""Exit statuses: sysexits.h where it has a word, 1 for "it ran and the answer is no"."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What the shell sees."""
+
+    OK = 0
+    NO = 1
+    """The function failed, the version failed, the check found something."""
+    USAGE = 64
+    DATA = 65
+    """What was given cannot be used: bad JSON, a bundle the daemon refuses."""
+    NO_INPUT = 66
+    """A file or function that was named does not exist."""
+    UNAVAILABLE = 69
+    """The daemon does not answer, or a tool is missing."""
+    SOFTWARE = 70
+    """A fault of ours."""
+    TEMPORARY = 75
+    """Try again later: throttled, still pending."""
+    NO_PERMISSION = 77
+    CONFIG = 78
+    INTERRUPTED = 130
+    """Ended by Ctrl-C (128 + SIGINT)."""

@@ -1,0 +1,80 @@
+"""Make a version: initialise the function once, snapshot it, ready to restore."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from thawd.errors import ThawError
+
+from .arguments import add_socket, plain_function_name
+from .exits import Exit
+from .function import code_of, failure_of, snapstart_wanted
+from .session import connect
+from .waiting import until_settled
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .client import Client
+    from .terminal import Terminal
+
+LOG_LINES: Final = 20
+"""Lines of the initialisation's log shown with a failure: a traceback, and what was printed before it."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("name", type=plain_function_name, metavar="NAME")
+    parser.add_argument(
+        "--code",
+        type=Path,
+        metavar="PATH",
+        help="update the code first: folder, zip or source file",
+    )
+    parser.add_argument("--description", metavar="TEXT")
+    add_socket(parser)
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Publish, and wait for the version."""
+    name = arguments.name
+    with connect(arguments) as client:
+        if arguments.code is not None:
+            client.update_code(name, code_of(arguments.code, terminal))
+            updated = until_settled(client, terminal, name, None, f"Updating {name}")
+            if reason := failure_of(updated):
+                terminal.note(f"thaw: {name}: {reason}")
+                return Exit.NO
+        started = time.monotonic()
+        version = str(client.publish_version(name, arguments.description)["Version"])
+        published = until_settled(client, terminal, name, version, f"Publishing {name}:{version}")
+        elapsed_s = time.monotonic() - started
+        reason = failure_of(published)
+        log = _init_log(client, name, version) if reason else []
+    if terminal.json:
+        terminal.value({**published, **({"InitLog": log} if reason else {})})
+    elif not reason:
+        what = "snapshotted" if snapstart_wanted(published) else "without a snapshot"
+        terminal.line(
+            f"{name}:{version} is {published.get('State', 'Active')}, {what} "
+            f"({elapsed_s:.1f} s). Next: thaw invoke {name}:{version}"
+        )
+    if reason:
+        terminal.note(f"thaw: {name}:{version}: {reason}")
+        if log and not terminal.json:
+            terminal.note("Its initialisation said:")
+            for entry in log:
+                terminal.note(f"  {str(entry.get('message', '')).rstrip()}")
+        terminal.note(f"Correct it and publish again: thaw publish {name} --code PATH")
+        return Exit.NO
+    return Exit.OK
+
+
+def _init_log(client: Client, name: str, version: str) -> list[dict[str, Any]]:
+    """The version's last log lines; none when they cannot be had, for the failure itself matters more."""
+    try:
+        return list(client.logs(name, version=version, lines=LOG_LINES))
+    except ThawError:
+        return []
