@@ -1,0 +1,1 @@
+"""Functions and their versions: models, state machine, and the store on disk."""

@@ -40,8 +40,11 @@ class ApplyOn(StrEnum):
 
 @frozen(kw_only=True)
 class Code:
-    """A function's deployment package. `sha256` is the base64 digest of the zip, as Lambda shows it (`CodeSha256`);
-    `size` its bytes. The bundle store holds the zip and the disk image made of it under the hex digest."""
+    """A function's deployment package.
+
+    `sha256` is the base64 digest of the zip, as Lambda shows it (`CodeSha256`); `size` its bytes. The bundle store holds
+    the zip and the disk image made of it under the hex digest.
+    """
 
     sha256: str
     size: int
@@ -86,3 +89,13 @@ class FunctionVersion:
     def snapshotted(self) -> bool:
         """Whether this version starts from its own snapshot: published, with SnapStart on."""
         return self.published and self.snap_start is ApplyOn.PUBLISHED_VERSIONS
+
+
+@frozen(kw_only=True)
+class Function:
+    """What belongs to a function as a whole and is not frozen into its versions."""
+
+    name: str
+    tags: dict[str, str] = field(factory=dict)
+    reserved_concurrency: int | None = None
+    """Environments it may have at once; None is no limit of its own, 0 lets nothing run."""
