@@ -1,0 +1,1 @@
+"""The host's end of the agent channel. The frames themselves are `thaw_agent.wire`, shared with the guest."""

@@ -1,0 +1,318 @@
+"""One machine's channel, as the daemon sees it: requests with an answer, log lines as they come.
+
+`open_session` owns one reading task. Whatever breaks the channel (end of file, a frame that is none, a FAULT) is
+recorded once and raised in everything that waits or is asked for later, so that a dead machine is noticed by its
+user and never takes the daemon down.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import trio
+from attrs import define, field, frozen
+from thaw_agent import wire
+
+from thawd.errors import GuestError
+
+_READ_BYTES: Final = 256 * 1024
+
+_Answer = TypeVar("_Answer", bound=wire.Message)
+
+
+class InitFailure(GuestError):
+    """The function's init failed; `error_type`, `body` as the runtime posted them."""
+
+    def __init__(self, failed: wire.InitFailed) -> None:
+        super().__init__(failed.message)
+        self.error_type = failed.error_type
+        self.body = failed.body
+        self.duration_us = failed.duration_us
+
+
+class RestoreFailure(GuestError):
+    """A restore step or an after-restore hook failed: this machine must be killed."""
+
+    def __init__(self, failed: wire.RestoreFailed) -> None:
+        super().__init__(failed.message)
+        self.error_type = failed.error_type
+        self.body = failed.body
+        self.steps = failed.steps
+
+
+class RuntimeExited(GuestError):
+    """The runtime process ended while an invocation was running."""
+
+    def __init__(self, exited: wire.Exited) -> None:
+        super().__init__(exited.reason or "exited without providing a reason")
+        self.exited = exited
+
+
+@frozen(kw_only=True)
+class LogLine:
+    """One line the guest wrote. `stream` is the invocation's number, 0 outside of any; time in microseconds."""
+
+    timestamp_us: int
+    source: wire.LogSource
+    text: str
+    stream: int
+
+
+@frozen(kw_only=True)
+class Reply:
+    """What the runtime posted for an invocation. `error_type` is None for a response."""
+
+    body: bytes
+    error_type: str | None = None
+    content_type: str = "application/json"
+
+
+@define(eq=False)
+class GuestInvocation:
+    """One invocation under way in the guest."""
+
+    stream: int
+    _session: GuestSession
+    _head: wire.Response | wire.FunctionError | None = None
+    _body: bytearray = field(factory=bytearray)
+    _reply: Reply | None = None
+    _done: wire.Done | None = None
+    _replied: trio.Event = field(factory=trio.Event)
+    _finished: trio.Event = field(factory=trio.Event)
+
+    async def reply(self) -> Reply:
+        """Wait for the response or the error. Raises `RuntimeExited`, `GuestError`."""
+        await self._replied.wait()
+        if self._reply is None:
+            raise self._session.failure()
+        return self._reply
+
+    async def done(self) -> wire.Done:
+        """Wait until the runtime asks for the next invocation. Raises `RuntimeExited`, `GuestError`."""
+        await self._finished.wait()
+        if self._done is None:
+            raise self._session.failure()
+        return self._done
+
+    def _take(self, frame: wire.Frame) -> None:
+        match frame.kind:
+            case wire.Kind.RESPONSE:
+                self._head = wire.Response.decode(frame.payload)
+            case wire.Kind.ERROR:
+                self._head = wire.FunctionError.decode(frame.payload)
+            case wire.Kind.PAYLOAD:
+                self._body += frame.payload
+                if len(self._body) > wire.MAX_BODY:
+                    raise wire.WireError(f"response exceeds {wire.MAX_BODY} bytes")
+                if frame.end:
+                    self._complete()
+            case _:  # DONE
+                self._done = wire.Done.decode(frame.payload)
+                self._finished.set()
+
+    def _complete(self) -> None:
+        head = self._head
+        if head is None:
+            raise wire.WireError("response body without a head")
+        if isinstance(head, wire.FunctionError):
+            self._reply = Reply(body=bytes(self._body), error_type=head.error_type)
+        else:
+            self._reply = Reply(body=bytes(self._body), content_type=head.content_type)
+        self._replied.set()
+
+    def _abandon(self) -> None:
+        self._replied.set()
+        self._finished.set()
+
+
+def _ignore(_line: LogLine) -> None:
+    """Drop a log line: the sink of a session nobody listens to."""
+
+
+@define(eq=False)
+class GuestSession:
+    """The channel of one machine. Made by `open_session`, which owns its reading task."""
+
+    _stream: trio.abc.Stream
+    on_log: Callable[[LogLine], None] = _ignore
+    ended: trio.Event = field(factory=trio.Event)
+    """Set when the channel is of no use any more; `failure()` says why."""
+    _failure: GuestError | None = None
+    _decoder: wire.Decoder = field(factory=wire.Decoder)
+    _invocations: dict[int, GuestInvocation] = field(factory=dict)
+    _next_stream: int = 1
+    _sending: trio.Lock = field(factory=trio.Lock)
+    _hello: wire.Hello | None = None
+    _nonce: str = ""
+    _answers: trio.MemorySendChannel[wire.Frame] = field(init=False)
+    _answered: trio.MemoryReceiveChannel[wire.Frame] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Control requests are asked one at a time, so that one answer is ever outstanding; the guest may follow
+        # it with one more (EXITED right after INIT_FAILED).
+        self._answers, self._answered = trio.open_memory_channel[wire.Frame](8)
+
+    def failure(self) -> GuestError:
+        """Why the session ended."""
+        return self._failure or GuestError("the guest's channel is closed")
+
+    async def hello(self) -> wire.Hello:
+        """Greet the agent and wait for its answer: the guest is up. Raises `GuestError`."""
+        self._nonce = secrets.token_hex(8)
+        greeting = wire.Hello(role="host", nonce=self._nonce, software="thawd")
+        await self._send(wire.SYNC + greeting.encode())
+        answer = await self._answer(wire.Hello)
+        if answer.version != wire.PROTOCOL_VERSION:
+            raise GuestError(
+                f"the agent in the image speaks protocol {answer.version}, this daemon {wire.PROTOCOL_VERSION}",
+                hint="Build the image again: thaw image build",
+            )
+        self._hello = answer
+        return answer
+
+    async def ping(self, payload: bytes = b"") -> None:
+        """One frame there and back: the floor of every exchange with this guest."""
+        await self._send(wire.encode(wire.Kind.PING, payload))
+        await self._receive(wire.Kind.PONG)
+
+    async def init(self, request: wire.Init) -> wire.InitDone | wire.SnapshotReady:
+        """Start the runtime; returns when it is ready to serve or to be snapshotted.
+
+        Raises `InitFailure` for the function's own failure, `GuestError` for ours. The caller sets the deadline.
+        """
+        await self._send(request.encode())
+        frame = await self._receive(
+            wire.Kind.INIT_DONE, wire.Kind.SNAPSHOT_READY, wire.Kind.INIT_FAILED
+        )
+        if frame.kind is wire.Kind.INIT_FAILED:
+            raise InitFailure(wire.InitFailed.decode(frame.payload))
+        if frame.kind is wire.Kind.INIT_DONE:
+            return wire.InitDone.decode(frame.payload)
+        return wire.SnapshotReady.decode(frame.payload)
+
+    async def restore(self, request: wire.Restore) -> wire.Restored:
+        """Greet a clone and make it unique, in one go; returns when its hooks have run.
+
+        Raises `RestoreFailure`, `GuestError`. The caller sets the deadline.
+        """
+        self._nonce = secrets.token_hex(8)
+        greeting = wire.Hello(role="host", nonce=self._nonce, software="thawd")
+        await self._send(wire.SYNC + greeting.encode() + request.encode())
+        await self._receive(wire.Kind.HELLO)
+        frame = await self._receive(wire.Kind.RESTORED, wire.Kind.RESTORE_FAILED)
+        if frame.kind is wire.Kind.RESTORE_FAILED:
+            raise RestoreFailure(wire.RestoreFailed.decode(frame.payload))
+        return wire.Restored.decode(frame.payload)
+
+    async def invoke(self, request: wire.Invoke, event: bytes) -> GuestInvocation:
+        """Hand an event to the runtime; wait for what comes of it on the returned object."""
+        if self.ended.is_set():
+            raise self.failure()
+        invocation = GuestInvocation(self._next_stream, self)
+        self._next_stream += 1
+        self._invocations[invocation.stream] = invocation
+        head = request.encode(stream=invocation.stream)
+        await self._send(b"".join([head, *wire.encode_body(event, stream=invocation.stream)]))
+        return invocation
+
+    def forget(self, invocation: GuestInvocation) -> None:
+        """The invocation is over for the host; late frames of it are dropped."""
+        self._invocations.pop(invocation.stream, None)
+
+    async def _send(self, data: bytes) -> None:
+        async with self._sending:
+            try:
+                await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                self._end(GuestError("the machine went away"))
+                raise self.failure() from error
+
+    async def _receive(self, *kinds: wire.Kind) -> wire.Frame:
+        while True:
+            try:
+                frame = await self._answered.receive()
+            except trio.EndOfChannel:
+                raise self.failure() from None
+            if frame.kind in kinds:
+                return frame
+
+    async def _answer(self, message: type[_Answer]) -> _Answer:
+        return message.decode((await self._receive(message.KIND)).payload)
+
+    async def _read(self) -> None:
+        """Take frames until the channel ends."""
+        failure = GuestError("the machine closed its channel")
+        try:
+            while data := await self._stream.receive_some(_READ_BYTES):
+                for frame in self._decoder.feed(data):
+                    self._take(frame)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        except wire.WireError as error:
+            failure = GuestError(f"the guest broke the protocol: {error}")
+        self._end(failure)
+
+    def _take(self, frame: wire.Frame) -> None:
+        kind = frame.kind
+        if kind in {wire.Kind.RESPONSE, wire.Kind.ERROR, wire.Kind.PAYLOAD, wire.Kind.DONE}:
+            invocation = self._invocations.get(frame.stream)
+            if invocation is not None:
+                invocation._take(frame)  # noqa: SLF001 - one module, two halves of one thing
+        elif kind is wire.Kind.LOG:
+            timestamp_us, source, text = wire.decode_log(frame.payload)
+            self.on_log(
+                LogLine(
+                    timestamp_us=timestamp_us,
+                    source=source,
+                    text=text.decode(errors="replace"),
+                    stream=frame.stream,
+                )
+            )
+        elif kind is wire.Kind.EXITED:
+            # During init and restore the agent says more (INIT_FAILED, RESTORE_FAILED) before this.
+            self._end(RuntimeExited(wire.Exited.decode(frame.payload)))
+        elif kind is wire.Kind.FAULT:
+            message = wire.Fault.decode(frame.payload).message
+            self._end(GuestError(f"the guest agent failed: {message}"))
+        elif kind is wire.Kind.HELLO and wire.Hello.decode(frame.payload).nonce != self._nonce:
+            pass  # an agent that greets on its own, or the answer to an earlier host
+        else:
+            try:
+                self._answers.send_nowait(frame)
+            except trio.WouldBlock:
+                raise wire.WireError(f"unexpected {kind.name} frame") from None
+            except trio.BrokenResourceError:
+                pass
+
+    def _end(self, failure: GuestError) -> None:
+        if self._failure is None:
+            self._failure = failure
+        self.ended.set()
+        self._answers.close()
+        for invocation in list(self._invocations.values()):
+            invocation._abandon()  # noqa: SLF001
+
+
+@asynccontextmanager
+async def open_session(
+    stream: trio.abc.Stream, *, on_log: Callable[[LogLine], None] = _ignore
+) -> AsyncIterator[GuestSession]:
+    """A session over a machine's channel; its reading task ends with this scope."""
+    session = GuestSession(stream, on_log)
+    error: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session._read)  # noqa: SLF001
+        try:
+            yield session
+        except Exception as raised:  # noqa: BLE001
+            # Raised again below: out of the nursery it would come wrapped in a group, and callers tell an
+            # InitFailure from a RestoreFailure by class.
+            error = raised
+        finally:
+            session._end(GuestError("the session was closed"))  # noqa: SLF001
+            nursery.cancel_scope.cancel()
+    if error is not None:
+        raise error

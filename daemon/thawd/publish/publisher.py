@@ -1,0 +1,186 @@
+"""From a Pending version to an Active one: base snapshot, init, before-snapshot hooks, snapshot, catalog row.
+
+Publishing runs in the background; what came of it is in the catalog and in the version's log. A version whose init
+fails is Failed with the function's own error in `StateReason`, which Lambda hides in the logs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import structlog
+import trio
+from attrs import define, field
+from thaw_agent import wire
+
+from thawd.catalog.models import FunctionVersion, State
+from thawd.engines.machine import Snapshot
+from thawd.errors import CatalogError, GuestError, ThawError
+from thawd.fleet.fleet import Fleet
+from thawd.fleet.identity import Identity
+from thawd.fleet.start import SNAPSTART_INIT_LIMIT_S, Starter, StartTimeout, into, runtime_version
+from thawd.guest.session import InitFailure, RuntimeExited, open_session
+from thawd.snapshots.base import guest_memory_mib
+
+_log = structlog.get_logger()
+
+_INIT_FAILED: Final = "An error occurred during function initialization."
+"""Lambda's own sentence, which deployment tools show; the cause follows it."""
+
+
+class VersionStates(Protocol):
+    """The part of the catalog that publishing writes."""
+
+    def set_state(
+        self,
+        function_name: str,
+        version: str,
+        state: State,
+        *,
+        reason: str | None = None,
+        reason_code: str | None = None,
+    ) -> object:
+        """Move a version to another state. Raises `CatalogError`, also when the version is gone."""
+
+
+@define(eq=False)
+class Publisher:
+    """Publishes versions. Made by `open_publisher`, whose nursery owns every publishing task."""
+
+    _nursery: trio.Nursery
+    _starter: Starter
+    _states: VersionStates
+    _fleet: Fleet
+    _limiter: trio.CapacityLimiter
+    _running: dict[tuple[str, str], trio.CancelScope] = field(factory=dict)
+
+    def publish(self, version: FunctionVersion) -> None:
+        """Begin to publish a version that the catalog holds as Pending."""
+        self._nursery.start_soon(self._publish, version)
+
+    async def forget(self, function_name: str, version: str | None = None) -> None:
+        """A function, or one version of it, was deleted: end its machines, stop publishing it, free its snapshots."""
+        for (name, number), scope in list(self._running.items()):
+            if name == function_name and version in {None, number}:
+                scope.cancel()
+        self._fleet.forget(function_name, version)
+        store = self._starter.snapshots
+        for name, number in store.function_versions():
+            if name == function_name and version in {None, number}:
+                await trio.to_thread.run_sync(store.remove, store.version_path(name, number))
+
+    def sweep(self, wanted: set[tuple[str, str]]) -> None:
+        """Remove snapshots that belong to no version (a daemon that died between rename and row)."""
+        store = self._starter.snapshots
+        for name, number in store.function_versions():
+            if (name, number) not in wanted:
+                _log.info("snapshot.swept", function=name, version=number)
+                store.remove(store.version_path(name, number))
+
+    async def _publish(self, version: FunctionVersion) -> None:
+        key = (version.function_name, version.version)
+        log = _log.bind(function=version.function_name, version=version.version)
+        began = trio.current_time()
+        scope = self._running[key] = trio.CancelScope()
+        state, reason, code = State.ACTIVE, None, None
+        try:
+            with scope:
+                async with self._limiter:
+                    await self.make_snapshot(version)
+        except InitFailure as failure:
+            state, code = State.FAILED, "FunctionError"
+            reason = f"{_INIT_FAILED} {_cause(failure)}"
+        except StartTimeout as timeout:
+            state, code = State.FAILED, "FunctionError.InitTimeout"
+            reason = f"{_INIT_FAILED} {timeout}"
+        except RuntimeExited as exited:
+            state, code = State.FAILED, "FunctionError"
+            reason = f"{_INIT_FAILED} Runtime.ExitError: Runtime exited: {exited}"
+        except (ThawError, OSError) as error:
+            state, code = State.FAILED, "InternalError"
+            reason = f"The snapshot could not be made: {error}"
+        finally:
+            self._running.pop(key, None)
+        if scope.cancelled_caught:
+            return  # deleted meanwhile
+        try:
+            self._states.set_state(*key, state, reason=reason, reason_code=code)
+        except CatalogError as error:
+            log.warning("version.vanished", reason=str(error))
+            self._starter.snapshots.remove(self._starter.snapshots.version_path(*key))
+            return
+        took_ms = round((trio.current_time() - began) * 1e3, 1)
+        log.info("version.published", state=str(state), took_ms=took_ms, reason=reason)
+
+    async def make_snapshot(self, version: FunctionVersion) -> Snapshot:
+        """Initialise a version in a clone of the base snapshot, run its hooks, snapshot it into the store.
+
+        Raises `InitFailure`, `StartTimeout`, `RuntimeExited`, `GuestError`, `EngineError`, `ImageError`,
+        `BundleError`.
+        """
+        starter, store = self._starter, self._starter.snapshots
+        memory = guest_memory_mib(version.memory_mib, version.ephemeral_mib)
+        base = await starter.bases.ensure(version.runtime, memory)
+        image = starter.images.find(version.runtime)
+        limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
+        log = starter.open_log(version)
+        log.write(
+            f"INIT_START {runtime_version(version.runtime, image.digest, starter.region)}", at_s=time.time()
+        )
+        async with store.scratch() as scratch:
+            target = scratch / "snapshot"
+            target.mkdir(mode=0o700)
+            async with (
+                starter.engine.restore(base, code=starter.find_disk(version.code), scratch=scratch) as machine,
+                open_session(machine.channel(), on_log=into(log)) as session,
+            ):
+                await machine.resume()
+                await session.hello()
+                request = starter.init_request(version, Identity(), log, initialization_type="snap-start")
+                ready = await starter.run_init(session, request, limit_s=limit_s, log=log)
+                if not isinstance(ready, wire.SnapshotReady):
+                    raise GuestError("the guest agent did not make itself ready for a snapshot")
+                made = await machine.snapshot(target)
+            about = {
+                "kind": "version",
+                "function": version.function_name,
+                "version": version.version,
+                "code": version.code.sha256,
+                "image": image.digest,
+                "init_us": ready.duration_us,
+                "steps_us": ready.steps,
+                "report": ready.report,
+            }
+            path = store.version_path(version.function_name, version.version)
+            return await store.commit(made, path, about=about)
+
+
+def _cause(failure: InitFailure) -> str:
+    """The function's own error in a line: type, message and the last frame of its stack trace."""
+    try:
+        body = json.loads(failure.body) if failure.body else {}
+    except ValueError:
+        body = {}
+    if not isinstance(body, dict):
+        body = {}
+    kind = body.get("errorType") or failure.error_type
+    message = body.get("errorMessage") or failure.message
+    trace = body.get("stackTrace") or []
+    last = f" ({str(trace[-1]).strip()})" if isinstance(trace, list) and trace else ""
+    return f"{kind}: {message}{last}"
+
+
+@asynccontextmanager
+async def open_publisher(
+    starter: Starter, states: VersionStates, fleet: Fleet, *, concurrency: int
+) -> AsyncIterator[Publisher]:
+    """A publisher; publishing that is under way when this scope ends is given up, its version stays Pending."""
+    async with trio.open_nursery() as nursery:
+        try:
+            yield Publisher(nursery, starter, states, fleet, trio.CapacityLimiter(concurrency))
+        finally:
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,117 @@
+"""Base snapshots: one a guest image and memory size, of a booted guest whose agent is up and that holds nothing of
+any function. Every start begins with one, so that a kernel boots once an image and not once a start."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+from attrs import define, field
+
+from thawd.engines.machine import CODE_DISK_BYTES, Engine, MachineSpec, Snapshot
+from thawd.errors import EngineError, GuestError
+from thawd.guest.session import open_session
+from thawd.images.store import Image, ImageStore
+from thawd.snapshots.store import SnapshotStore
+
+_log = structlog.get_logger()
+
+_GUEST_OVERHEAD_MIB: Final = 128
+"""Kernel and agent: 60 to 80 MiB measured in a guest of 768 MiB, and room for page cache."""
+
+_ATTEMPTS: Final = 3
+"""A guest that hangs in its boot is started again: seen in 2 of 12 boots of the microvm machine under TCG."""
+
+
+def guest_memory_mib(memory_mib: int, ephemeral_mib: int) -> int:
+    """RAM in MiB of the machine for a function of this MemorySize and EphemeralStorage.
+
+    /tmp is memory here, so its size is added. MemorySize itself is held by the function's cgroup; the machine is
+    rounded up to a few sizes, so that functions share base snapshots. Untouched memory costs nothing.
+    """
+    size = 128
+    while size < memory_mib:
+        size *= 2
+    return size + ephemeral_mib + _GUEST_OVERHEAD_MIB
+
+
+@define
+class BaseSnapshots:
+    """Makes base snapshots when they are first needed."""
+
+    _store: SnapshotStore
+    _engine: Engine
+    _images: ImageStore
+    _placeholder: Path
+    _boot_deadline_s: float = 60.0
+    _making: dict[str, trio.Lock] = field(factory=lambda: defaultdict(trio.Lock))
+
+    def spec(self, image: Image, memory_mib: int, *, code: Path | None = None) -> MachineSpec:
+        """The machine every function of this image and memory size runs on."""
+        return MachineSpec(
+            kernel=image.kernel,
+            initrd=image.initrd,
+            root=image.root,
+            code=code or self._placeholder,
+            memory_mib=memory_mib,
+        )
+
+    async def ensure(self, runtime: str, memory_mib: int) -> Snapshot:
+        """The base snapshot for a runtime and a guest memory size in MiB, made now if it does not exist.
+
+        Raises `ImageError`, `EngineError`, `GuestError`.
+        """
+        image = self._images.find(runtime)
+        spec = self.spec(image, memory_mib)
+        identity = f"{self._engine.identity}\n{image.digest}\n{memory_mib}\n{spec.command_line}\n{spec.kernel}"
+        path = self._store.base_path(hashlib.blake2b(identity.encode(), digest_size=12).hexdigest())
+        async with self._making[path.name]:
+            if self._store.exists(path):
+                return await self._store.load(path)
+            return await self._make(spec, path, image)
+
+    async def _make(self, spec: MachineSpec, path: Path, image: Image) -> Snapshot:
+        started = trio.current_time()
+        self._make_placeholder()
+        for attempt in range(1, _ATTEMPTS + 1):
+            console = ""
+            async with self._store.scratch() as scratch:
+                target = scratch / "snapshot"
+                target.mkdir(mode=0o700)
+                try:
+                    async with (
+                        self._engine.boot(spec, scratch=scratch) as machine,
+                        open_session(machine.channel()) as session,
+                    ):
+                        try:
+                            with trio.fail_after(self._boot_deadline_s):
+                                await session.hello()
+                                # One exchange warms the agent's own paths before they are frozen for all clones.
+                                await session.ping(b"warm")
+                        finally:
+                            console = machine.console_tail()
+                        made = await machine.snapshot(target)
+                except (trio.TooSlowError, GuestError) as error:
+                    reason = str(error) or f"no answer within {self._boot_deadline_s:g} s"
+                    _log.warning("base.boot_failed", attempt=attempt, reason=reason, console=console[-2000:])
+                    continue
+                about = {"kind": "base", "image": image.digest, "runtime": image.runtime}
+                snapshot = await self._store.commit(made, path, about=about)
+            boot_ms = round((trio.current_time() - started) * 1e3, 1)
+            _log.info("base.made", memory_mib=spec.memory_mib, took_ms=boot_ms, attempts=attempt)
+            return snapshot
+        raise EngineError(
+            f"the guest image did not come up in {_ATTEMPTS} attempts; its console ends with: {console[-500:]!r}",
+            hint="Look at `thaw doctor`, then build the image again: thaw image build",
+        )
+
+    def _make_placeholder(self) -> None:
+        """The code disk of a machine that has no function yet: a hole of the size every code disk has."""
+        if not self._placeholder.exists():
+            self._placeholder.parent.mkdir(parents=True, exist_ok=True)
+            with self._placeholder.open("wb") as file:
+                file.truncate(CODE_DISK_BYTES)

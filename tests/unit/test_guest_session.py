@@ -1,0 +1,231 @@
+"""The host's end of the channel against an agent played by the test over an in-memory stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from attrs import define, field
+from thaw_agent import wire
+from trio.testing import memory_stream_pair, wait_all_tasks_blocked
+
+from thawd.errors import GuestError
+from thawd.guest.session import (
+    GuestSession,
+    InitFailure,
+    LogLine,
+    RestoreFailure,
+    RuntimeExited,
+    open_session,
+)
+
+INVOKE = wire.Invoke(request_id="r", deadline_ms=1, function_arn="arn")
+RESTORE = wire.Restore(
+    generation=1, clock_ns=1, entropy="00" * 64, hostname="h", machine_id="0" * 32, boot_id="b"
+)
+
+
+@define
+class Guest:
+    """The agent's end: frames in, bytes out."""
+
+    stream: trio.abc.Stream
+    decoder: wire.Decoder = field(factory=wire.Decoder)
+    frames: list[wire.Frame] = field(factory=list)
+
+    async def next(self) -> wire.Frame:
+        while not self.frames:
+            self.frames += self.decoder.feed(await self.stream.receive_some())
+        return self.frames.pop(0)
+
+    async def send(self, *parts: bytes) -> None:
+        await self.stream.send_all(b"".join(parts))
+
+    async def greet(self) -> None:
+        hello = wire.Hello.decode((await self.next()).payload)
+        await self.send(wire.SYNC, wire.Hello(role="guest", nonce=hello.nonce).encode())
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[GuestSession, Guest, list[LogLine]]]:
+    host_end, guest_end = memory_stream_pair()
+    lines: list[LogLine] = []
+    async with open_session(host_end, on_log=lines.append) as session:
+        yield session, Guest(guest_end), lines
+
+
+async def test_hello_waits_for_the_answer_to_its_own_nonce() -> None:
+    """An agent's unasked greeting, or one meant for an earlier host, is not taken for the answer."""
+    async with connected() as (session, guest, _), trio.open_nursery() as nursery:
+        await guest.send(wire.SYNC, wire.Hello(role="guest", nonce="stale").encode())
+        nursery.start_soon(guest.greet)
+
+        hello = await session.hello()
+
+    assert hello.role == "guest"
+    assert hello.nonce != "stale"
+
+
+async def test_another_protocol_version_is_refused_with_the_way_out() -> None:
+    async def answer() -> None:
+        hello = wire.Hello.decode((await guest.next()).payload)
+        await guest.send(wire.SYNC, wire.Hello(role="guest", nonce=hello.nonce, version=99).encode())
+
+    async with connected() as (session, guest, _), trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        with pytest.raises(GuestError, match="thaw image build"):
+            await session.hello()
+
+
+async def test_bytes_before_the_first_sync_are_dropped() -> None:
+    """A clone may first deliver the rest of what its template was sending."""
+    async with connected() as (session, guest, _), trio.open_nursery() as nursery:
+        await guest.send(b"half a frame of somebody else")
+        nursery.start_soon(guest.greet)
+
+        await session.hello()
+
+
+async def test_restore_failure_carries_what_the_hook_posted() -> None:
+    async def answer() -> None:
+        await guest.greet()
+        assert (await guest.next()).kind is wire.Kind.RESTORE
+        failed = wire.RestoreFailed(error_type="Runtime.AfterRestoreError", message="boom", body="{}")
+        await guest.send(failed.encode(), wire.Exited(code=65, reason="exit status 65").encode())
+
+    async with connected() as (session, guest, _), trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        with pytest.raises(RestoreFailure, match="boom") as caught:
+            await session.restore(RESTORE)
+
+    assert caught.value.error_type == "Runtime.AfterRestoreError"
+
+
+async def test_init_failure_wins_over_the_exit_that_follows_it() -> None:
+    async def answer() -> None:
+        await guest.greet()
+        await guest.next()
+        failed = wire.InitFailed(error_type="Runtime.ImportModuleError", message="no module")
+        await guest.send(failed.encode(), wire.Exited(code=1, reason="exit status 1").encode())
+
+    init = wire.Init(
+        function_name="f",
+        function_version="1",
+        handler="a.b",
+        runtime="python3.13",
+        memory_mib=128,
+        initialization_type="snap-start",
+        clock_ns=0,
+        entropy="",
+        hostname="",
+        machine_id="",
+        boot_id="",
+    )
+    async with connected() as (session, guest, _), trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        await session.hello()
+        with pytest.raises(InitFailure) as caught:
+            await session.init(init)
+
+    assert caught.value.error_type == "Runtime.ImportModuleError"
+
+
+async def test_interleaved_invocations_each_get_their_own_response() -> None:
+    async with connected() as (session, guest, _):
+        await guest.send(wire.SYNC)
+        first = await session.invoke(INVOKE, b"1")
+        second = await session.invoke(INVOKE, b"2")
+        await guest.send(
+            wire.Response().encode(stream=second.stream),
+            wire.Response().encode(stream=first.stream),
+            wire.encode(wire.Kind.PAYLOAD, b"sec", stream=second.stream),
+            wire.encode(wire.Kind.PAYLOAD, b"first", stream=first.stream, end=True),
+            wire.encode(wire.Kind.PAYLOAD, b"ond", stream=second.stream, end=True),
+            wire.Done(duration_us=5).encode(stream=second.stream),
+        )
+
+        assert (await first.reply()).body == b"first"
+        assert (await second.reply()).body == b"second"
+        assert (await second.done()).duration_us == 5
+
+
+async def test_a_large_event_arrives_whole() -> None:
+    event = bytes(range(256)) * 8000
+
+    async def take() -> None:
+        body = b""
+        assert (await guest.next()).kind is wire.Kind.INVOKE
+        while True:
+            frame = await guest.next()
+            body += frame.payload
+            if frame.end:
+                break
+        assert body == event
+
+    async with connected() as (session, guest, _), trio.open_nursery() as nursery:
+        nursery.start_soon(guest.greet)
+        await session.hello()
+        nursery.start_soon(take)
+        await session.invoke(INVOKE, event)
+
+
+async def test_log_lines_arrive_with_their_invocation() -> None:
+    async with connected() as (_, guest, lines):
+        line = wire.encode_log(b"caf\xc3\xa9", wire.LogSource.STDERR, timestamp_us=7, stream=3)
+        await guest.send(wire.SYNC, line)
+        await wait_all_tasks_blocked()
+
+    assert [LogLine(timestamp_us=7, source=wire.LogSource.STDERR, text="café", stream=3)] == lines
+
+
+@pytest.mark.parametrize(
+    ("last_words", "expected"),
+    [
+        (wire.SYNC + wire.Exited(code=None, signal=9, reason="signal: killed").encode(), RuntimeExited),
+        (wire.SYNC + wire.Fault(message="traceback").encode(), GuestError),
+        (wire.SYNC + b"garbage that is no frame", GuestError),
+        (b"", GuestError),
+    ],
+)
+async def test_whatever_ends_the_channel_fails_everyone_who_waits(
+    last_words: bytes, expected: type[Exception]
+) -> None:
+    """Exit, fault, garbage and end of file: the running invocation, the next one and a ping all learn it."""
+    async with connected() as (session, guest, _):
+        running = await session.invoke(INVOKE, b"")
+        if last_words:
+            await guest.send(last_words)
+        await guest.stream.aclose()
+
+        with pytest.raises(expected):
+            await running.reply()
+        with pytest.raises(expected):
+            await running.done()
+        with pytest.raises(GuestError):
+            await session.invoke(INVOKE, b"")
+        with pytest.raises(GuestError):
+            await session.ping()
+        assert session.ended.is_set()
+
+
+async def test_late_frames_of_a_forgotten_invocation_are_dropped() -> None:
+    async with connected() as (session, guest, _):
+        invocation = await session.invoke(INVOKE, b"")
+        session.forget(invocation)
+        await guest.send(
+            wire.SYNC,
+            wire.Response().encode(stream=invocation.stream),
+            wire.encode(wire.Kind.PAYLOAD, b"late", stream=invocation.stream, end=True),
+        )
+        await wait_all_tasks_blocked()
+
+        assert not session.ended.is_set()
+
+
+async def test_the_scope_raises_the_callers_error_unwrapped() -> None:
+    """Callers tell failures apart by class, so no exception group may stand around them."""
+    with pytest.raises(KeyError):
+        async with connected():
+            raise KeyError
