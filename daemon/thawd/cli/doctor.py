@@ -1,0 +1,47 @@
+"""Say what this machine has and lacks for running functions, with the way out of each lack.
+
+The exit status is 1 when something makes it impossible.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from .arguments import add_socket
+from .client import find_socket
+from .diagnosis import Host, Status, as_json, examine
+from .exits import Exit
+from .session import settings
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .terminal import Terminal
+
+_STYLE: Final = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_socket(parser)
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Examine, and print one line a finding."""
+    config = settings(arguments)
+    socket = find_socket(arguments.socket, os.environ, config)
+    findings = examine(Host(config, socket, os.environ))
+    failed = any(finding.status is Status.FAIL for finding in findings)
+    if terminal.json:
+        terminal.value(as_json(findings))
+        return Exit.NO if failed else Exit.OK
+    width = max(len(finding.topic) for finding in findings)
+    for finding in findings:
+        status = terminal.style(f"{finding.status:4}", _STYLE[finding.status])
+        terminal.line(f"{status}  {finding.topic:{width}}  {finding.detail}")
+        if finding.hint:
+            terminal.line(f"{'':4}  {'':{width}}  -> {finding.hint}")
+    if failed:
+        terminal.note("thaw: functions cannot run here yet. Do what stands after -> above")
+    return Exit.NO if failed else Exit.OK
