@@ -1,0 +1,36 @@
+"""A nursery for the helper tasks of a scope that is handed out as a context manager."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+
+@asynccontextmanager
+async def helpers() -> AsyncIterator[trio.Nursery]:
+    """Open a nursery whose tasks only serve the body: they are cancelled when it ends.
+
+    What the body raises leaves as it is. A plain nursery would put it into an exception group, and every user of a
+    machine would have to unpack his own errors only because the machine happens to have tasks. When a helper fails
+    as well, nothing is hidden: then it is the group.
+    """
+    body: BaseException | None = None
+    alone = False
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                yield nursery
+            except BaseException as error:
+                body = error
+                raise
+            finally:
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        alone = group.exceptions == (body,)
+        if not alone:
+            raise
+    if alone and body is not None:
+        # Outside the except clause, so that the group does not become the error's context.
+        raise body
