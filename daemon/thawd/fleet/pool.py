@@ -81,7 +81,7 @@ class Pool:
     _reused: int = 0
     _wanted_at: float = float("-inf")
     _closed: bool = False
-    _scope: trio.CancelScope = field(factory=trio.CancelScope)
+    _lives: set[trio.CancelScope] = field(factory=set)
 
     def statistics(self) -> PoolStatistics:
         """Figures of this moment."""
@@ -137,7 +137,8 @@ class Pool:
             environment.retire(reason)
         while self._waiters:
             self._fail(NoCapacity(f"{self.version.function_name}:{self.version.version} was deleted"))
-        self._scope.cancel()
+        for life in self._lives:
+            life.cancel()
 
     async def _acquire(self, wait_s: float) -> Environment:
         self._wanted_at = trio.current_time()
@@ -252,8 +253,10 @@ class Pool:
     async def _keep(self) -> None:
         """One environment's life, from its start to the end of its machine."""
         starting = True
+        life = trio.CancelScope()
+        self._lives.add(life)
         try:
-            with self._scope:
+            with life:
                 async with self._start(self.version) as environment:
                     self._starting -= 1
                     starting = False
@@ -282,6 +285,7 @@ class Pool:
             else:
                 _log.warning("environment.ended", reason=str(error))
         finally:
+            self._lives.discard(life)
             if starting:
                 self._starting -= 1
             self._dismiss()

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field
@@ -30,10 +31,12 @@ from thawd.guest.session import (
     RuntimeExited,
     open_session,
 )
-from thawd.images.store import ImageStore
 from thawd.observe.logbook import EnvironmentLog, LogBook, new_stream_name
 from thawd.snapshots.base import BaseSnapshots, guest_memory_mib
 from thawd.snapshots.store import SnapshotStore
+
+if TYPE_CHECKING:
+    from thawd.images.store import ImageStore
 
 RESTORE_LIMIT_S = 10.0
 """Runtime load and after-restore hooks (Lambda: restore limit 10 s)."""

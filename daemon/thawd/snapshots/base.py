@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
@@ -15,8 +14,12 @@ from attrs import define, field
 from thawd.engines.machine import CODE_DISK_BYTES, Engine, MachineSpec, Snapshot
 from thawd.errors import EngineError, GuestError
 from thawd.guest.session import open_session
-from thawd.images.store import Image, ImageStore
 from thawd.snapshots.store import SnapshotStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thawd.images.store import Image, ImageStore
 
 _log = structlog.get_logger()
 

@@ -1,0 +1,157 @@
+"""An agent and a function without a guest, for tests of everything above the channel. Speaks the real protocol.
+
+Give `FakeFunction.guest` to `engines.testing.FakeEngine`. What a clone must inherit lies in the machine's `memory`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+from attrs import define, field
+from thaw_agent import wire
+
+
+class _Remembering(Protocol):
+    """The part of a fake machine that the guest uses."""
+
+    memory: dict[str, object]
+
+
+Handler = Callable[[bytes, wire.Invoke, dict[str, object]], Awaitable[bytes]]
+
+
+async def echo(event: bytes, _request: wire.Invoke, _memory: dict[str, object]) -> bytes:
+    """A handler that returns its event."""
+    return event
+
+
+class Exit(Exception):  # noqa: N818 - the runtime process ends, which is no error of ours
+    """Raised by a handler: the runtime process ends with this code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class HandlerError(Exception):
+    """Raised by a handler: it raised an exception, which the runtime posts."""
+
+
+@define(eq=False)
+class FakeFunction:
+    """How the function behaves. Times in seconds; `inf` hangs."""
+
+    handler: Handler = echo
+    init_s: float = 0.0
+    init_error: str = ""
+    restore_s: float = 0.0
+    restore_error: str = ""
+    log: tuple[str, ...] = ()
+    inits: int = 0
+    restores: list[wire.Restore] = field(factory=list)
+
+    async def guest(self, port: trio.abc.Stream, machine: _Remembering) -> None:
+        """Play the agent of one machine until its channel ends."""
+        agent = _Agent(self, port, machine)
+        try:
+            await agent.run()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+
+
+@define(eq=False)
+class _Agent:
+    _function: FakeFunction
+    _port: trio.abc.Stream
+    _machine: _Remembering
+    _decoder: wire.Decoder = field(factory=wire.Decoder)
+    _bodies: dict[int, tuple[wire.Invoke, bytearray]] = field(factory=dict)
+
+    async def run(self) -> None:
+        while data := await self._port.receive_some():
+            for frame in self._decoder.feed(data):
+                if not await self._take(frame):
+                    return
+
+    async def _take(self, frame: wire.Frame) -> bool:
+        """Answer one frame; False ends the guest."""
+        match frame.kind:
+            case wire.Kind.HELLO:
+                nonce = wire.Hello.decode(frame.payload).nonce
+                await self._port.send_all(wire.SYNC + wire.Hello(role="guest", nonce=nonce).encode())
+            case wire.Kind.PING:
+                await self._port.send_all(wire.encode(wire.Kind.PONG, frame.payload))
+            case wire.Kind.INIT:
+                return await self._init(wire.Init.decode(frame.payload))
+            case wire.Kind.RESTORE:
+                return await self._restore(wire.Restore.decode(frame.payload))
+            case wire.Kind.INVOKE:
+                self._bodies[frame.stream] = (wire.Invoke.decode(frame.payload), bytearray())
+            case wire.Kind.PAYLOAD:
+                request, body = self._bodies[frame.stream]
+                body += frame.payload
+                if frame.end:
+                    del self._bodies[frame.stream]
+                    return await self._invoke(frame.stream, request, bytes(body))
+            case _:
+                await self._port.send_all(wire.Fault(message=f"unexpected {frame.kind.name}").encode())
+        return True
+
+    async def _init(self, request: wire.Init) -> bool:
+        function = self._function
+        function.inits += 1
+        await _take_time(function.init_s)
+        if function.init_error:
+            body = json.dumps({"errorType": function.init_error, "errorMessage": "init went wrong", "stackTrace": []})
+            failed = wire.InitFailed(error_type="Runtime.Unknown", message="init went wrong", body=body)
+            exited = wire.Exited(code=1, reason="exit status 1")
+            await self._port.send_all(failed.encode() + exited.encode())
+            return False
+        self._machine.memory["function"] = request.function_name
+        snapshot = request.initialization_type == "snap-start"
+        ready: wire.Message = wire.SnapshotReady(duration_us=2000) if snapshot else wire.InitDone(duration_us=1000)
+        await self._port.send_all(ready.encode())
+        return True
+
+    async def _restore(self, request: wire.Restore) -> bool:
+        function = self._function
+        function.restores.append(request)
+        await _take_time(function.restore_s)
+        if function.restore_error:
+            failed = wire.RestoreFailed(error_type=function.restore_error, message="hook went wrong")
+            await self._port.send_all(failed.encode())
+            return False
+        await self._port.send_all(wire.Restored(steps={"clock": 10}, runtime_us=1500).encode())
+        return True
+
+    async def _invoke(self, stream: int, request: wire.Invoke, event: bytes) -> bool:
+        for line in self._function.log:
+            frame = wire.encode_log(line.encode(), wire.LogSource.STDOUT, timestamp_us=1, stream=stream)
+            await self._port.send_all(frame)
+        head: wire.Message
+        try:
+            body = await self._function.handler(event, request, self._machine.memory)
+            head = wire.Response()
+        except HandlerError as error:
+            body = json.dumps({"errorType": "HandlerError", "errorMessage": str(error)}).encode()
+            head = wire.FunctionError(error_type="Function.Unknown")
+        except Exit as end:
+            await self._port.send_all(wire.Exited(code=end.code, reason=f"exit status {end.code}").encode())
+            return False
+        done = wire.Done(duration_us=1234, max_memory_bytes=30 << 20)
+        await self._port.send_all(
+            head.encode(stream=stream)
+            + b"".join(wire.encode_body(body, stream=stream))
+            + done.encode(stream=stream)
+        )
+        return True
+
+
+async def _take_time(seconds: float) -> None:
+    if seconds == math.inf:
+        await trio.sleep_forever()
+    await trio.sleep(seconds)

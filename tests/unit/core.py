@@ -1,0 +1,151 @@
+"""The daemon's core on a fake engine: everything real but the VMM and the guest."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from attrs import define, frozen
+
+from thawd.catalog.models import ApplyOn, Code, FunctionVersion, State
+from thawd.engines.testing import FakeEngine
+from thawd.fleet.fleet import Fleet, open_fleet
+from thawd.fleet.start import Starter
+from thawd.guest.testing import FakeFunction
+from thawd.invoke.invoker import Invoker, open_invoker
+from thawd.invoke.model import Invocation
+from thawd.observe.logbook import LogBook
+from thawd.publish.publisher import Publisher, open_publisher
+from thawd.snapshots.base import BaseSnapshots
+from thawd.snapshots.store import SnapshotStore
+
+CODE = Code(sha256="sha", size=1)
+
+
+@frozen(kw_only=True)
+class FakeImage:
+    runtime: str = "python3.13"
+    digest: str = "0" * 64
+    kernel: Path = Path("vmlinux")
+    initrd: Path = Path("initrd")
+    root: Path = Path("root")
+
+
+class FakeImages:
+    def find(self, runtime: str) -> FakeImage:
+        return FakeImage(runtime=runtime)
+
+
+@define
+class States:
+    """A catalog of states only."""
+
+    seen: dict[tuple[str, str], tuple[State, str | None, str | None]]
+
+    def set_state(
+        self,
+        function_name: str,
+        version: str,
+        state: State,
+        *,
+        reason: str | None = None,
+        reason_code: str | None = None,
+    ) -> None:
+        self.seen[function_name, version] = (state, reason, reason_code)
+
+
+@frozen(kw_only=True)
+class Core:
+    engine: FakeEngine
+    function: FakeFunction
+    starter: Starter
+    fleet: Fleet
+    publisher: Publisher
+    invoker: Invoker
+    states: States
+    logs: LogBook
+
+    def messages(self, version: str = "1") -> list[str]:
+        import json
+
+        return [json.loads(line)["message"] for line in self.logs.tail("f", version, 1000)]
+
+
+def version(
+    number: str = "1",
+    *,
+    snap_start: ApplyOn = ApplyOn.PUBLISHED_VERSIONS,
+    state: State = State.ACTIVE,
+    timeout_s: int = 3,
+) -> FunctionVersion:
+    return FunctionVersion(
+        function_name="f",
+        version=number,
+        runtime="python3.13",
+        handler="app.handler",
+        code=CODE,
+        role="arn:aws:iam::000000000000:role/r",
+        snap_start=snap_start,
+        state=state,
+        timeout_s=timeout_s,
+        revision_id="r1",
+    )
+
+
+def invocation(of: FunctionVersion, payload: bytes = b"{}", *, tail: bool = False) -> Invocation:
+    return Invocation(
+        version=of,
+        qualifier=None,
+        invoked_arn="arn:f",
+        request_id="00000000-0000-4000-8000-000000000000",
+        payload=payload,
+        log_tail=tail,
+    )
+
+
+@asynccontextmanager
+async def running_core(
+    tmp_path: Path,
+    function: FakeFunction | None = None,
+    *,
+    max_machines: int = 8,
+    ready_target: int = 0,
+    idle_s: float = 300,
+    capacity_wait_s: float = 30,
+) -> AsyncIterator[Core]:
+    function = function or FakeFunction()
+    engine = FakeEngine(guest=function.guest)
+    store = SnapshotStore(tmp_path / "snapshots")
+    store.prepare()
+    images = FakeImages()
+    logs = LogBook(tmp_path / "logs")
+    starter = Starter(
+        engine=engine,
+        snapshots=store,
+        bases=BaseSnapshots(store, engine, images, tmp_path / "placeholder"),
+        images=images,
+        find_disk=lambda _code: tmp_path / "disk",
+        logs=logs,
+        region="us-east-1",
+    )
+    states = States({})
+    async with (
+        open_fleet(
+            starter.start, max_machines=max_machines, ready_target=ready_target, idle_s=idle_s
+        ) as fleet,
+        open_publisher(starter, states, fleet, concurrency=2) as publisher,
+        open_invoker(fleet, capacity_wait_s=capacity_wait_s) as invoker,
+    ):
+        yield Core(
+            engine=engine,
+            function=function,
+            starter=starter,
+            fleet=fleet,
+            publisher=publisher,
+            invoker=invoker,
+            states=states,
+            logs=logs,
+        )
+    logs.close()
+    assert engine.machines == [], "a machine outlived its scope"

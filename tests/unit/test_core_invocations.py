@@ -1,0 +1,394 @@
+"""Publish, restore and invoke on a fake engine: every way a start or an invocation ends, as Lambda ends it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import trio
+from thaw_agent import wire
+from trio.testing import wait_all_tasks_blocked
+
+from core import Core, invocation, running_core, version
+from thawd.catalog.models import LATEST, ApplyOn, State
+from thawd.guest.testing import Exit, FakeFunction, HandlerError
+from thawd.invoke.model import InvokeRefused
+from thawd.snapshots.base import guest_memory_mib
+
+
+async def publish(core: Core) -> None:
+    await core.publisher.make_snapshot(version())
+
+
+async def prepare(core: Core) -> None:
+    """Make the base snapshot: digests are computed in a thread, during which the test's clock would jump."""
+    await core.starter.bases.ensure("python3.13", guest_memory_mib(128, 512))
+
+
+async def settled() -> None:
+    """Digests are computed in threads, which the autojump clock does not wait for."""
+    await wait_all_tasks_blocked()
+
+
+async def test_a_published_version_is_restored_and_its_log_reads_like_lambdas(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path, FakeFunction(log=("hello",))) as core:
+        await publish(core)
+        outcome = await core.invoker.invoke(invocation(version(), b'{"a":1}'))
+        await settled()
+
+        assert (outcome.payload, outcome.function_error, outcome.executed_version) == (b'{"a":1}', None, "1")
+        lines = core.messages()
+    kinds = [line.split(" ", 1)[0] for line in lines]
+    assert kinds == [
+        "INIT_START",
+        "INIT_REPORT",
+        "RESTORE_START",
+        "RESTORE_REPORT",
+        "START",
+        "hello",
+        "END",
+        "REPORT",
+    ]
+    assert "Restore Duration" in lines[-1]
+    assert "Billed Duration: 4 ms" in lines[-1]  # ceil(1.234) + ceil(1.5)
+
+
+async def test_the_second_invocation_reuses_the_machine_and_reports_no_restore(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path) as core:
+        await publish(core)
+        for _ in range(3):
+            await core.invoker.invoke(invocation(version()))
+            await settled()
+
+        assert len(core.function.restores) == 1
+        assert "Restore Duration" not in core.messages()[-1]
+
+
+async def test_clones_get_identities_of_their_own(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    """Entropy, host name, machine id, boot id, generation and credentials differ in each restore."""
+    async with running_core(tmp_path) as core:
+        await publish(core)
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(core.invoker.invoke, invocation(version()))
+        restores = core.function.restores
+
+    assert len(restores) >= 2
+    for name in ("entropy", "hostname", "machine_id", "boot_id", "generation"):
+        assert len({getattr(restore, name) for restore in restores}) == len(restores)
+    keys = {(restore.credentials or {})["AccessKeyId"] for restore in restores}
+    assert len(keys) == len(restores)
+
+
+async def test_latest_starts_from_the_base_snapshot_with_an_init(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path) as core:
+        await prepare(core)
+        latest = version(LATEST)
+        await core.invoker.invoke(invocation(latest))
+        await settled()
+
+        assert core.function.inits == 1
+        assert core.function.restores == []
+        assert "Init Duration: 1.00 ms" in core.messages(LATEST)[-1]
+
+
+async def test_tail_returns_the_whole_log_of_the_invocation(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path, FakeFunction(log=("one", "two"))) as core:
+        await publish(core)
+        outcome = await core.invoker.invoke(invocation(version(), tail=True))
+
+    lines = outcome.log_tail.decode().splitlines()
+    assert [line.split(" ", 1)[0] for line in lines] == ["START", "one", "two", "END", "REPORT"]
+
+
+async def test_an_exception_in_the_handler_keeps_the_machine(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async def fail(*_: object) -> bytes:
+        raise HandlerError("no")
+
+    async with running_core(tmp_path, FakeFunction(handler=fail)) as core:
+        await publish(core)
+        for _ in range(2):
+            outcome = await core.invoker.invoke(invocation(version()))
+            await settled()
+
+        assert outcome.function_error == "Unhandled"
+        assert json.loads(outcome.payload)["errorMessage"] == "no"
+        assert len(core.function.restores) == 1
+
+
+async def test_a_timeout_kills_the_machine(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    async def hang(*_: object) -> bytes:
+        await trio.sleep(math.inf)
+        return b""
+
+    async with running_core(tmp_path, FakeFunction(handler=hang)) as core:
+        await publish(core)
+        outcome = await core.invoker.invoke(invocation(version(timeout_s=1)))
+        await settled()
+
+        assert json.loads(outcome.payload) == {
+            "errorType": "Sandbox.Timedout",
+            "errorMessage": "RequestId: 00000000-0000-4000-8000-000000000000 Error: Task timed out after 1.00 seconds",
+        }
+        assert core.fleet.statistics().machines == 0
+        assert core.messages()[-1].endswith("\tStatus: timeout")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (0, "Runtime exited without providing a reason"),
+        (127, "Runtime exited with error: exit status 127"),
+    ],
+)
+async def test_an_exit_of_the_runtime_is_reported_and_retires(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, code: int, message: str
+) -> None:
+    async def leave(*_: object) -> bytes:
+        raise Exit(code)
+
+    async with running_core(tmp_path, FakeFunction(handler=leave)) as core:
+        await publish(core)
+        outcome = await core.invoker.invoke(invocation(version()))
+        await settled()
+
+        body = json.loads(outcome.payload)
+        assert body["errorType"] == "Runtime.ExitError"
+        assert body["errorMessage"].endswith(message)
+        assert core.fleet.statistics().machines == 0
+        assert core.messages()[-1].endswith("Status: error\tError Type: Runtime.ExitError")
+
+
+async def test_a_failing_after_restore_hook_is_a_snapstart_exception(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    """And the next invocation restores afresh."""
+    async with running_core(tmp_path, FakeFunction(restore_error="Runtime.AfterRestoreError")) as core:
+        await publish(core)
+        with pytest.raises(InvokeRefused) as caught:
+            await core.invoker.invoke(invocation(version()))
+        core.function.restore_error = ""
+        outcome = await core.invoker.invoke(invocation(version()))
+
+        assert (caught.value.code, caught.value.status) == ("SnapStartException", 400)
+        assert outcome.function_error is None
+        assert core.messages()[3].endswith("Status: error\tError Type: Runtime.AfterRestoreError")
+
+
+async def test_a_restore_over_its_limit_is_a_snapstart_timeout(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path, FakeFunction(restore_s=11)) as core:
+        await publish(core)
+        with pytest.raises(InvokeRefused) as caught:
+            await core.invoker.invoke(invocation(version()))
+
+        assert (caught.value.code, caught.value.status) == ("SnapStartTimeoutException", 408)
+        assert core.messages()[-1].endswith("\tStatus: timeout")
+
+
+async def test_a_failing_init_on_demand_is_the_functions_error(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path, FakeFunction(init_error="Runtime.ImportModuleError")) as core:
+        await prepare(core)
+        outcome = await core.invoker.invoke(invocation(version(LATEST)))
+
+    assert outcome.function_error == "Unhandled"
+    assert json.loads(outcome.payload)["errorType"] == "Runtime.ImportModuleError"
+
+
+async def published(core: Core) -> None:
+    while ("f", "1") not in core.states.seen:
+        await trio.sleep(0.01)
+
+
+async def test_publishing_ends_active(tmp_path: Path) -> None:
+    async with running_core(tmp_path) as core:
+        core.publisher.publish(version(state=State.PENDING))
+        await published(core)
+
+        assert core.states.seen["f", "1"] == (State.ACTIVE, None, None)
+
+
+async def test_a_failed_init_fails_the_version_with_the_true_reason(tmp_path: Path) -> None:
+    async with running_core(tmp_path, FakeFunction(init_error="Runtime.ImportModuleError")) as core:
+        core.publisher.publish(version(state=State.PENDING))
+        await published(core)
+
+        state, reason, code = core.states.seen["f", "1"]
+        assert (state, code) == (State.FAILED, "FunctionError")
+        assert reason == (
+            "An error occurred during function initialization. Runtime.ImportModuleError: init went wrong"
+        )
+        assert core.starter.snapshots.function_versions() == []
+        assert core.messages()[-1].endswith("Status: error\tError Type: Runtime.Unknown")
+
+
+async def test_an_init_over_its_limit_fails_the_version(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with running_core(tmp_path, FakeFunction(init_s=131)) as core:
+        core.publisher.publish(version(state=State.PENDING))
+        await published(core)
+
+        assert core.states.seen["f", "1"][::2] == (State.FAILED, "FunctionError.InitTimeout")
+
+
+async def test_deleting_a_version_that_is_being_published_leaves_nothing(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path, FakeFunction(init_s=math.inf)) as core:
+        core.publisher.publish(version(state=State.PENDING))
+        await trio.sleep(1)
+        await core.publisher.forget("f")
+        await settled()
+
+        assert core.states.seen == {}
+        assert core.engine.machines == []
+        assert core.starter.snapshots.function_versions() == []
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "status"),
+    [
+        (State.PENDING, "ResourceConflictException", 409),
+        (State.FAILED, "ResourceConflictException", 409),
+        (State.INACTIVE, "SnapStartNotReadyException", 409),
+    ],
+)
+async def test_versions_that_are_not_active_refuse(
+    tmp_path: Path, state: State, code: str, status: int
+) -> None:
+    async with running_core(tmp_path) as core:
+        with pytest.raises(InvokeRefused) as caught:
+            await core.invoker.invoke(invocation(version(state=state)))
+
+    assert (caught.value.code, caught.value.status) == (code, status)
+
+
+async def test_without_room_for_a_machine_invocations_are_throttled(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async def slow(*_: object) -> bytes:
+        await trio.sleep(100)
+        return b""
+
+    async with running_core(
+        tmp_path, FakeFunction(handler=slow), max_machines=1, capacity_wait_s=5
+    ) as core:
+        await publish(core)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(core.invoker.invoke, invocation(version(timeout_s=900)))
+            await trio.sleep(1)
+            with pytest.raises(InvokeRefused) as caught:
+                await core.invoker.invoke(invocation(version(timeout_s=900)))
+
+    assert (caught.value.code, caught.value.status) == ("TooManyRequestsException", 429)
+
+
+async def test_a_client_that_hangs_up_does_not_end_its_invocation(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async def slow(*_: object) -> bytes:
+        await trio.sleep(2)
+        return b"{}"
+
+    async with running_core(tmp_path, FakeFunction(handler=slow)) as core:
+        await publish(core)
+        with trio.move_on_after(1):
+            await core.invoker.invoke(invocation(version()))
+        await trio.sleep(2)
+        await settled()
+
+        assert core.messages()[-1].startswith("REPORT")
+        assert core.fleet.statistics().pools["f:1"].idle == 1
+
+
+async def test_a_machine_that_dies_while_paused_is_replaced(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path) as core:
+        await publish(core)
+        await core.invoker.invoke(invocation(version()))
+        await trio.sleep(1)
+        (machine,) = core.engine.machines
+        machine.die(-9)
+        outcome = await core.invoker.invoke(invocation(version()))
+
+        assert outcome.function_error is None
+        assert len(core.function.restores) == 2
+
+
+async def test_idle_machines_are_paused_then_retired(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path, idle_s=60) as core:
+        await publish(core)
+        await core.invoker.invoke(invocation(version()))
+        await trio.sleep(1)
+        (machine,) = core.engine.machines
+        assert machine.paused
+        await trio.sleep(60)
+        await settled()
+
+        assert core.engine.machines == []
+
+
+async def test_ready_clones_are_kept_while_there_is_demand(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    """Restored ahead, hooks run, paused; the next burst gets them without a start."""
+    async with running_core(tmp_path, ready_target=2) as core:
+        await publish(core)
+        await core.invoker.invoke(invocation(version()))
+        await trio.sleep(1)
+
+        pool = core.fleet.statistics().pools["f:1"]
+        assert (pool.ready, pool.idle) == (2, 1)
+        assert all(machine.paused for machine in core.engine.machines)
+
+
+async def test_a_new_revision_of_latest_gets_new_machines(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    from attrs import evolve
+
+    async with running_core(tmp_path) as core:
+        await prepare(core)
+        latest = version(LATEST, snap_start=ApplyOn.NONE)
+        await core.invoker.invoke(invocation(latest))
+        await settled()
+        await core.invoker.invoke(invocation(evolve(latest, revision_id="r2")))
+        await settled()
+
+        assert core.function.inits == 2
+        assert core.fleet.statistics().machines == 1
+
+
+async def test_the_deadline_reaches_the_runtime(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    seen: list[wire.Invoke] = []
+
+    async def look(_event: bytes, request: wire.Invoke, _memory: object) -> bytes:
+        seen.append(request)
+        return b"{}"
+
+    async with running_core(tmp_path, FakeFunction(handler=look)) as core:
+        await publish(core)
+        await core.invoker.invoke(invocation(version(timeout_s=7)))
+
+    (request,) = seen
+    assert abs(request.deadline_ms - request.clock_ns // 1_000_000 - 7000) < 1000
+    assert request.trace_id.startswith("Root=1-")
