@@ -1,0 +1,54 @@
+"""The runtime's end of the control descriptor: one JSON object a datagram (SOCK_SEQPACKET), to and from the agent.
+
+From the agent: `start` (queued before the process starts) and `thaw` (queued before restore/next is answered).
+To the agent: `frozen` and `thawed`, each with a report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from typing import Any, Final
+
+_LARGEST_DATAGRAM: Final = 128 * 1024
+"""Bytes. Well under Linux's default socket buffer (212,992), which bounds one SOCK_SEQPACKET datagram."""
+
+
+class ControlError(Exception):
+    """The agent did not say what it has to say at this point."""
+
+
+class Control:
+    """The descriptor, read and written with plain read(2) and write(2): one call is one datagram."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+
+    def receive(self, kind: str, *, timeout_ms: int) -> dict[str, Any]:
+        """The next datagram, which must be of this type. Raises `ControlError`."""
+        if not self._poll.poll(timeout_ms):
+            raise ControlError(f"the agent sent no {kind!r} message within {timeout_ms} ms")
+        data = os.read(self._descriptor, _LARGEST_DATAGRAM)
+        if not data:
+            raise ControlError(f"the agent closed the control descriptor before {kind!r}")
+        message = json.loads(data)
+        if not isinstance(message, dict) or message.get("type") != kind:
+            raise ControlError(f"expected {kind!r} from the agent, got {data[:80]!r}")
+        return message
+
+    def send(self, kind: str, report: dict[str, Any]) -> None:
+        """One report. Notes are cut, and marked as cut, if it would not fit into one datagram."""
+        data = _encode(kind, report)
+        notes = list(report.get("notes", ()))
+        while len(data) > _LARGEST_DATAGRAM and notes:
+            notes = notes[: len(notes) // 2]
+            data = _encode(kind, {**report, "notes": [*notes, "further notes did not fit"]})
+        os.write(self._descriptor, data)
+
+
+def _encode(kind: str, report: dict[str, Any]) -> bytes:
+    return json.dumps({"type": kind, "report": report}, separators=(",", ":")).encode()

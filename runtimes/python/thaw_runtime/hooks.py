@@ -1,0 +1,128 @@
+"""The two ends of a snapshot: `Session.freeze` runs last before it, `Session.thaw` first after it.
+
+AWS's hook registry runs before-snapshot hooks last in, first out, and after-restore hooks first in, first out
+(snapshot_restore_py 1.0). Whoever registers first is therefore outermost at both ends: this module, which is imported
+before the function's code.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from thaw_runtime.draw import Draw
+from thaw_runtime.registry import Registry, ThawFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thaw_runtime.control import Control
+
+_THAW_MESSAGE_MS: Final = 5_000
+"""The agent queues the message before it lets this process run; waiting at all means that something is wrong."""
+
+
+class TimedHook:
+    """A user's hook with a clock around it: the same call, the same result, the same exception."""
+
+    def __init__(self, hook: Callable[..., Any], report: list[dict[str, Any]]) -> None:
+        self._hook = hook
+        self._report = report
+        module = getattr(hook, "__module__", None) or "?"
+        self._name = f"{module}.{getattr(hook, '__qualname__', None) or type(hook).__qualname__}"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the hook and report its time in microseconds."""
+        began = time.perf_counter_ns()
+        ok = False
+        try:
+            result = self._hook(*args, **kwargs)
+            ok = True
+        finally:
+            elapsed_us = (time.perf_counter_ns() - began) // 1000
+            self._report.append({"name": self._name, "us": elapsed_us, "ok": ok})
+        return result
+
+
+class Session:
+    """This process's part in one snapshot and its restores."""
+
+    def __init__(self, control: Control, registry: Registry) -> None:
+        self._control = control
+        self._registry = registry
+        self._before: list[dict[str, Any]] = []
+        self._after: list[dict[str, Any]] = []
+        self._hooks: Any = None
+        self._broken: str | None = None
+        self.elapsed_us = 0
+
+    def register(self, hooks: Any) -> None:
+        """Stand outermost in the registry `snapshot_restore_py`, and put a clock on what is registered later."""
+        self._hooks = hooks
+        hooks.register_before_snapshot(self.freeze)
+        hooks.register_after_restore(self.thaw)
+        register = hooks.register_before_snapshot
+
+        def register_before_snapshot(
+            func: Callable[..., Any], *args: Any, **kwargs: Any
+        ) -> Callable[..., Any]:
+            register(TimedHook(func, self._before), *args, **kwargs)
+            return func
+
+        register_before_snapshot.__doc__ = register.__doc__
+        register_before_snapshot.__wrapped__ = register  # type: ignore[attr-defined]
+        hooks.register_before_snapshot = register_before_snapshot
+
+    def refuse(self, reason: str) -> None:
+        """Fail the publish when it comes to freeze: something that protects clones could not be set up."""
+        self._broken = reason
+
+    def freeze(self) -> None:
+        """The last before-snapshot hook. Raises `ThawFailed`, which makes the publish fail."""
+        began = time.perf_counter_ns()
+        try:
+            if self._broken is not None:
+                raise ThawFailed(self._broken)
+            gc.collect()
+            self._registry.freeze()
+            self._clock_after_restore_hooks()
+        finally:
+            self.elapsed_us = (time.perf_counter_ns() - began) // 1000
+            self._control.send("frozen", self._report(self._before))
+        # What lives now is never scanned again: a collection in a clone does not touch, and so copy, these pages.
+        gc.freeze()
+
+    def thaw(self) -> None:
+        """The first after-restore hook. Raises `ThawFailed` or `ControlError`: this machine must be killed."""
+        message = self._control.receive("thaw", timeout_ms=_THAW_MESSAGE_MS)
+        began = time.perf_counter_ns()
+        try:
+            self._registry.thaw(Draw(bytes.fromhex(message["entropy"])))
+        except Exception:
+            self._control.send("thawed", self._report(self._after))
+            raise
+        finally:
+            self.elapsed_us = (time.perf_counter_ns() - began) // 1000
+
+    def finish(self) -> None:
+        """The last after-restore hook: tells the agent what ran."""
+        self._control.send("thawed", self._report(self._after))
+
+    def _clock_after_restore_hooks(self) -> None:
+        hooks = self._hooks.get_after_restore()
+        hooks[:] = [
+            (func if func == self.thaw else TimedHook(func, self._after), args, kwargs)
+            for func, args, kwargs in hooks
+        ]
+        hooks.append((self.finish, (), {}))
+
+    def _report(self, hooks: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "fixers": self._registry.report(),
+            "notes": self._registry.notes,
+            "hooks": hooks,
+            "us": self.elapsed_us,
+            "python": sys.version.partition(" ")[0],
+        }

@@ -1,0 +1,91 @@
+"""Native libraries in this process: what is mapped, and functions found in it. For freeze only, never for thaw."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any, Final, NamedTuple
+
+_LOADED_ALREADY: Final = os.RTLD_NOW | getattr(os, "RTLD_NOLOAD", 4)
+
+_SYSTEM: Final = ("/lib/", "/lib64/", "/usr/lib/x86_64-linux-gnu/", "/usr/lib/aarch64-linux-gnu/")
+
+
+class Mapping(NamedTuple):
+    """One line of /proc/self/maps."""
+
+    start: int
+    stop: int
+    permissions: str
+    inode: int
+    path: str
+
+    @property
+    def anonymous(self) -> bool:
+        """Memory with no file behind it: heap, arenas, large allocations."""
+        return self.inode == 0 and (
+            not self.path or self.path == "[heap]" or self.path.startswith("[anon")
+        )
+
+
+def mappings() -> list[Mapping]:
+    """All of this process's mappings, in address order."""
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as lines:
+        return [parse_mapping(line) for line in lines]
+
+
+def parse_mapping(line: str) -> Mapping:
+    """One line of proc_pid_maps(5)."""
+    addresses, permissions, _offset, _device, inode, *path = line.rstrip("\n").split(None, 5)
+    start, _, stop = addresses.partition("-")
+    return Mapping(int(start, 16), int(stop, 16), permissions, int(inode), path[0] if path else "")
+
+
+def libraries() -> list[str]:
+    """Files with executable mappings, each once."""
+    paths = [m.path for m in mappings() if "x" in m.permissions and m.path.startswith("/")]
+    return list(dict.fromkeys(paths))
+
+
+def functions(name: str, paths: list[str]) -> dict[str, Any]:
+    """Every distinct exported function of this name, by the file it was found through.
+
+    Looked up library by library, since several copies of one library (the system's, each wheel's own) export the
+    same name. A lookup also searches a library's dependencies, so the same address is met many times; libraries
+    named after the function's home come first, so that the path tells which copy it is.
+    """
+    found: dict[str, Any] = {}
+    addresses: set[int] = set()
+    for path in sorted(paths, key=lambda path: "libcrypto" not in path and "libsqlite" not in path):
+        try:
+            function = getattr(ctypes.CDLL(path, mode=_LOADED_ALREADY), name)
+        except (OSError, AttributeError):
+            continue  # not loaded through the dynamic linker, deleted since, or without such a function
+        address = ctypes.cast(function, ctypes.c_void_p).value
+        if address is not None and address not in addresses:
+            addresses.add(address)
+            found[path] = function
+    return found
+
+
+def contains(path: str, text: bytes) -> int:
+    """Offset of these bytes in a mapped file, -1 without them or without the file."""
+    import mmap
+
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as view:
+            return view.find(text)
+    except (OSError, ValueError):
+        return -1
+
+
+def read_at(path: str, offset: int, size: int) -> bytes:
+    """Bytes of a file."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+def is_system(path: str) -> bool:
+    """Is this file the distribution's or Python's own, and so known?"""
+    return path.startswith((*_SYSTEM, os.path.dirname(os.__file__) + "/lib-dynload/"))

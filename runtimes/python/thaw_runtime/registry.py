@@ -1,0 +1,274 @@
+"""The fixers: what one is, how they are found, and how they are run before the snapshot and after the restore.
+
+A library's fixer is a module in `fixers/` **named as the library is imported**, with a `fixer = SomeFixer()` in it.
+It is loaded when the library is first imported and not before. A module whose name begins with an underscore belongs
+to no library (`_openssl`, `_libc`) and is loaded for the freeze of every function. There is no list to edit.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from thaw_runtime import provenance
+from thaw_runtime.imports import PostImport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
+
+    from thaw_runtime.draw import Draw
+
+Result = Literal["ok", "skipped", "failed", "absent"]
+_FOLDER: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixers")
+
+
+class ThawFailed(Exception):  # noqa: N818 - the name a user reads in the error of a failed publish
+    """This process could not be made unique; it must not serve invocations."""
+
+
+class Unsupported(Exception):  # noqa: N818 - a condition of the library, reported and not handled
+    """The library is here, but not built as this fixer expects it."""
+
+
+class Absent(Exception):  # noqa: N818 - an answer rather than an error
+    """There is nothing in this process that this fixer would renew."""
+
+
+class Context:
+    """What a fixer is given at freeze: the objects it asked for, and the notes for the report."""
+
+    def __init__(self, instances: dict[type, list[Any]]) -> None:
+        self._instances = instances
+        self.notes: list[str] = []
+
+    def instances(self, *kinds: type) -> list[Any]:
+        """All live objects of these classes, which `Fixer.collects` named."""
+        return [found for kind in kinds for found in self._instances.get(kind, ())]
+
+    def note(self, text: str) -> None:
+        """Something a person should know that no fixer changes."""
+        self.notes.append(text)
+
+
+class Fixer:
+    """One library's state that repeats in clones, and how it is renewed.
+
+    `freeze` looks for the state and prepares; it may take its time. `thaw` renews it; it runs in every clone before
+    anything else of the function does, with everything it touches cold, and imports nothing.
+    """
+
+    essential: bool = False
+    """A failure of this one kills the machine: going on would repeat keys or ids."""
+    versions: tuple[str, str] | None = None
+    """First and last version of the library it was tested with. Others are tried too, and reported."""
+    after: str = ""
+    """The module whose import `tap` follows; the library's top-level module unless given."""
+
+    def tap(self, module: ModuleType) -> None:
+        """Early hooks, right after the import of `after`: for what cannot be seen any more at freeze."""
+
+    def untap(self) -> None:
+        """Take the early hooks back, at the end of freeze."""
+
+    def collects(self) -> tuple[type, ...]:
+        """Classes whose live objects `freeze` wants to see (one pass over the heap serves all fixers)."""
+        return ()
+
+    def freeze(self, context: Context) -> None:
+        """Before the snapshot. Raises `Absent`, `Unsupported`."""
+
+    def thaw(self, draw: Draw) -> str | None:
+        """After the restore. What it returns is the report's detail."""
+        raise NotImplementedError
+
+
+class Entry:
+    """One loaded fixer and what became of it."""
+
+    def __init__(self, name: str, fixer: Fixer | None) -> None:
+        self.name = name
+        self.fixer = fixer
+        self.result: Result = "ok"
+        self.detail = ""
+        self.elapsed_us = 0
+
+    @property
+    def essential(self) -> bool:
+        """A fixer that could not even be loaded is taken for essential."""
+        return self.fixer is None or self.fixer.essential
+
+    @property
+    def version(self) -> str:
+        """The library's own, as it tells it; empty for what has none."""
+        version = getattr(sys.modules.get(self.name), "__version__", "")
+        return version if isinstance(version, str) else ""
+
+    def run(self, action: Callable[[], str | None]) -> None:
+        """Do it, and keep result, detail and time."""
+        began = time.perf_counter_ns()
+        try:
+            self.detail = action() or self.detail
+        except Absent:
+            self.result = "absent"
+        except Exception as error:
+            self.result = "failed"
+            self.detail = f"{type(error).__name__}: {error}"
+        self.elapsed_us = (time.perf_counter_ns() - began) // 1000
+
+    def report(self) -> dict[str, Any]:
+        """This entry as the report has it."""
+        return {
+            "name": self.name.removeprefix("_"),
+            "version": self.version,
+            "result": self.result,
+            "essential": self.essential,
+            "us": self.elapsed_us,
+            "detail": self.detail,
+        }
+
+
+class Registry:
+    """The fixers of this process. `start()` early, `freeze()` before the snapshot, `thaw()` after the restore."""
+
+    def __init__(self, skip: Iterable[str] = ()) -> None:
+        self._skip = frozenset(skip)
+        self._entries: dict[str, Entry] = {}
+        names = modules_in(_FOLDER)
+        self._always = [name for name in names if name.startswith("_")]
+        self._by_library = [name for name in names if not name.startswith("_")]
+        self._finder = PostImport()
+        self.notes: list[str] = []
+
+    def start(self) -> None:
+        """Watch for imports. Nothing is loaded for a library that is not imported."""
+        if "*" not in self._skip:
+            provenance.start()
+        self._finder.install()
+        for name in self._by_library:
+            self._finder.watch(name, partial(self._load_for, name))
+
+    def freeze(self) -> None:
+        """Find everything that will have to be renewed. Raises `ThawFailed` when an essential fixer cannot."""
+        self._finder.remove()
+        for name in self._always:
+            self._load(name)
+        active = self._active()
+        context = Context(_live_objects(kind for _, fixer in active for kind in fixer.collects()))
+        for entry, fixer in active:
+            self._freeze_one(entry, fixer, context)
+        self.notes = context.notes
+        provenance.stop()
+        self._raise_for_essentials()
+
+    def thaw(self, draw: Draw) -> None:
+        """Renew it. Raises `ThawFailed` when an essential fixer failed, after all have run."""
+        for entry, fixer in self._active():
+            entry.run(partial(fixer.thaw, draw))
+        self._raise_for_essentials()
+
+    def report(self) -> list[dict[str, Any]]:
+        """What each fixer did, in the order in which they run."""
+        return [entry.report() for entry in self._entries.values()]
+
+    def _active(self) -> list[tuple[Entry, Fixer]]:
+        entries = self._entries.values()
+        return [(e, e.fixer) for e in entries if e.fixer is not None and e.result == "ok"]
+
+    def _load_for(self, name: str, _library: ModuleType) -> None:
+        self._load(name)
+
+    def _load(self, name: str) -> None:
+        plain = name.removeprefix("_")
+        if {"*", plain} & self._skip:
+            entry = Entry(name, None)
+            entry.result = "skipped"
+            self._entries[name] = entry
+            return
+        try:
+            fixer: Fixer = __import__(f"thaw_runtime.fixers.{name}", fromlist=["fixer"]).fixer
+        except Exception as error:
+            entry = Entry(name, None)
+            entry.result, entry.detail = "failed", f"{type(error).__name__}: {error}"
+            self._entries[name] = entry
+            return
+        entry = self._entries[name] = Entry(name, fixer)
+        if type(fixer).tap is not Fixer.tap:
+            self._finder.watch(fixer.after or name, partial(self._tap, entry, fixer))
+
+    def _tap(self, entry: Entry, fixer: Fixer, module: ModuleType) -> None:
+        entry.run(lambda: fixer.tap(module))
+
+    def _freeze_one(self, entry: Entry, fixer: Fixer, context: Context) -> None:
+        def freeze() -> None:
+            fixer.freeze(context)
+            fixer.untap()
+
+        entry.run(freeze)
+        outside = fixer.versions and entry.version and not _within(entry.version, fixer.versions)
+        if entry.result == "ok" and outside and fixer.versions:
+            first, last = fixer.versions
+            context.note(
+                f"{entry.name} {entry.version} is outside of what its fixer was tested with ({first} to {last})"
+            )
+
+    def _raise_for_essentials(self) -> None:
+        failed = [e for e in self._entries.values() if e.result == "failed" and e.essential]
+        if failed:
+            causes = "; ".join(
+                f"{entry.name.removeprefix('_')}: {entry.detail}" for entry in failed
+            )
+            raise ThawFailed(
+                f"clones of this function would not be unique ({causes}). "
+                "A fixer can be left out per function by its name (skip_fixers)."
+            )
+
+
+def modules_in(folder: str) -> list[str]:
+    """Names of the Python modules in a folder, sorted, without `__init__`."""
+    return sorted(
+        name.removesuffix(".py")
+        for name in os.listdir(folder)
+        if name.endswith(".py") and name != "__init__.py"
+    )
+
+
+def _live_objects(kinds: Iterable[type]) -> dict[type, list[Any]]:
+    """Live objects by the class that was asked for, subclasses' included: one pass over the heap."""
+    wanted = tuple(dict.fromkeys(kinds))
+    if not wanted:
+        return {}
+    if gc.get_freeze_count():
+        # gc.freeze() hides objects from gc.get_objects(); the freeze that follows ours puts them back.
+        gc.unfreeze()
+    found: dict[type, list[Any]] = {kind: [] for kind in wanted}
+    homes: dict[type, tuple[list[Any], ...]] = {}
+    for thing in gc.get_objects():
+        kind = type(thing)
+        lists = homes.get(kind)
+        if lists is None:
+            lists = homes[kind] = tuple(found[k] for k in wanted if k in kind.__mro__)
+        for home in lists:
+            home.append(thing)
+    return found
+
+
+def _within(version: str, tested: tuple[str, str]) -> bool:
+    first, last = tested
+    have = _numbers(version)
+    newest = _numbers(last)
+    return _numbers(first) <= have and have[: len(newest)] <= newest
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    numbers: list[int] = []
+    for part in version.split("."):
+        digits = "".join(character for character in part if character.isdigit())
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)
