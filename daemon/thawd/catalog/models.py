@@ -69,6 +69,9 @@ class FunctionVersion:
     snap_start: ApplyOn = ApplyOn.NONE
     log_format: str = "Text"
     log_group: str = ""
+    application_log_level: str = ""
+    """With `log_format` JSON: lines below this level are dropped (Lambda API, `ApplicationLogLevel`)."""
+    system_log_level: str = ""
     skip_fixers: tuple[str, ...] = ()
     tracing_mode: str = "PassThrough"
     revision_id: str = ""

@@ -109,6 +109,12 @@ class Catalog:
             self._write(latest)
         return latest
 
+    def has_function(self, name: str) -> bool:
+        """Whether there is a function of this name."""
+        return (name, 0) in self._read or bool(
+            self._select("function_name = ? AND number = 0", name)
+        )
+
     def function(self, name: str) -> Function:
         """A function's own settings, which are not versioned."""
         row = self._database.execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import uuid
 from collections.abc import AsyncGenerator
 from email.utils import formatdate
 from http import HTTPStatus
@@ -145,6 +146,7 @@ class Connection:
             split = urlsplit(target)  # absolute-form (RFC 9112, 3.2.2), or the asterisk
             path, query = split.path or "/", split.query
         return Request(
+            id=str(uuid.uuid4()),
             method=event.method.decode("ascii"),
             raw_path=path,
             raw_query=query,
@@ -204,6 +206,7 @@ class Connection:
             level = "debug" if 0 < status < 400 else "warning" if status >= 500 else "info"
             getattr(_log, level)(
                 "http.request" if status else "http.client_gone",
+                id=request.id,
                 method=request.method,
                 path=request.raw_path,
                 status=status,
@@ -215,10 +218,12 @@ class Connection:
         try:
             return await self.app(request)
         except RequestRefused as refusal:
-            return self.render_error(refusal)
+            return self.render_error(refusal, request.id)
         except Exception:  # noqa: BLE001 - one request's fault is its own
-            _log.exception("http.handler_crashed", method=request.method, path=request.raw_path)
-            return self.render_error(RequestRefused(500))
+            _log.exception(
+                "http.handler_crashed", id=request.id, method=request.method, path=request.raw_path
+            )
+            return self.render_error(RequestRefused(500), request.id)
 
     async def _send(self, response: Response, *, head_only: bool) -> None:
         headers = [*response.headers, ("Date", _http_date(time.time()))]
@@ -273,7 +278,7 @@ class Connection:
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             self._draining = True
             _log.info("http.refused", status=refusal.status, reason=refusal.reason)
-            await self._send(self.render_error(refusal), head_only=False)
+            await self._send(self.render_error(refusal, str(uuid.uuid4())), head_only=False)
             await self._linger()
 
     async def _write(self, data: bytes) -> None:

@@ -56,6 +56,8 @@ class BodySource(Protocol):
 class Request:
     """One request. Its body is read at most once, while the handler runs."""
 
+    id: str
+    """A UUID of this request, for logs and answers."""
     method: str
     raw_path: str
     raw_query: str
@@ -119,10 +121,11 @@ class Response:
 
 
 Handler = Callable[[Request], Awaitable[Response]]
-ErrorRenderer = Callable[[RequestRefused], Response]
+ErrorRenderer = Callable[[RequestRefused, str], Response]
+"""Makes the answer for a refusal; the second argument is the request's id."""
 
 
-def plain_error(refusal: RequestRefused) -> Response:
+def plain_error(refusal: RequestRefused, request_id: str) -> Response:  # noqa: ARG001 - not shown in plain text
     """A refusal as a line of text."""
     return Response(
         refusal.status,

@@ -1,0 +1,132 @@
+"""Lambda's errors: what a client gets for each, and which of ours becomes which."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from thawd.catalog.errors import (
+    CodeMismatch,
+    FunctionExists,
+    FunctionNotFound,
+    StaleRevision,
+    StateConflict,
+)
+from thawd.errors import BundleError, CatalogError, ThawError
+from thawd.http import RequestRefused, Response
+from thawd.invoke.model import InvokeRefused
+
+if TYPE_CHECKING:
+    from .arns import Names
+
+
+class ApiError(ThawError):
+    """An answer that is one of Lambda's errors: exception name, HTTP status, message."""
+
+    def __init__(self, code: str, status: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+def invalid_parameter(message: str) -> ApiError:
+    """A request whose parts are well formed but cannot be used."""
+    return ApiError("InvalidParameterValueException", 400, message)
+
+
+def invalid_content(message: str) -> ApiError:
+    """A body that is not the JSON it should be."""
+    return ApiError(
+        "InvalidRequestContentException", 400, f"Could not parse request body into json: {message}"
+    )
+
+
+def not_found(arn: str) -> ApiError:
+    """No such function, version or alias; `arn` names what was asked for."""
+    return ApiError("ResourceNotFoundException", 404, f"Function not found: {arn}")
+
+
+def conflict(message: str) -> ApiError:
+    """The resource is in a state that does not allow this."""
+    return ApiError("ResourceConflictException", 409, message)
+
+
+_CAPITAL_MESSAGE: Final = frozenset(
+    {
+        "ResourceNotFoundException",
+        "ServiceException",
+        "SnapStartException",
+        "SnapStartNotReadyException",
+        "SnapStartTimeoutException",
+        "SnapStartRegenerationFailureException",
+    }
+)
+"""Errors whose body spells `Message`, not `message` (Lambda's service model)."""
+
+_HTTP_CODES: Final = {
+    400: "InvalidRequestContentException",
+    404: "UnknownOperationException",
+    405: "UnknownOperationException",
+    408: "RequestTimeoutException",
+    413: "RequestEntityTooLargeException",
+    500: "ServiceException",
+    503: "ServiceException",
+}
+"""What the HTTP server refuses, in AWS's words."""
+
+
+def from_ours(error: ThawError, names: Names) -> ApiError:
+    """The Lambda error for one of our own."""
+    match error:
+        case ApiError():
+            return error
+        case InvokeRefused():
+            return ApiError(error.code, error.status, error.message)
+        case FunctionNotFound():
+            return not_found(names.arn(error.function_name, error.version))
+        case FunctionExists():
+            return conflict(f"Function already exist: {error.function_name}")
+        case StaleRevision():
+            return ApiError(
+                "PreconditionFailedException",
+                412,
+                "The Revision Id provided does not match the latest Revision Id. "
+                "Call the GetFunction/GetAlias API to retrieve the latest Revision Id",
+            )
+        case CodeMismatch():
+            return invalid_parameter(
+                f"CodeSHA256 ({error.given}) is different from current CodeSHA256 in $LATEST "
+                f"({error.current}). Please try again with the CodeSHA256 in $LATEST."
+            )
+        case StateConflict():
+            return conflict(
+                "The operation cannot be performed at this time. "
+                f"The function is currently in the following state: {error.state}"
+            )
+        case BundleError():
+            return invalid_parameter(str(error))
+        case CatalogError():
+            return ApiError("ServiceException", 500, str(error))
+        case _:
+            return ApiError("ServiceException", 500, str(error))
+
+
+def response(error: ApiError) -> Response:
+    """An error as Lambda sends it. `ValidationException` has no `Type` (recorded from AWS)."""
+    body: dict[str, str] = {}
+    if error.code != "ValidationException":
+        body["Type"] = "User" if error.status < 500 else "Service"
+    body["Message" if error.code in _CAPITAL_MESSAGE else "message"] = error.message
+    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", error.code)]
+    if error.status == 429:
+        headers.append(("Retry-After", "1"))
+        body["Reason"] = "ConcurrentInvocationLimitExceeded"
+    return Response(error.status, json.dumps(body).encode(), headers)
+
+
+def refused(refusal: RequestRefused) -> Response:
+    """What the HTTP server refused, in the form of a Lambda error."""
+    code = _HTTP_CODES.get(refusal.status, "InvalidRequestContentException")
+    answer = response(ApiError(code, refusal.status, refusal.reason))
+    answer.headers.extend(refusal.headers)
+    return answer
