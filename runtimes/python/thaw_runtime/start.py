@@ -17,11 +17,17 @@ _START_MESSAGE_MS: Final = 1_000
 _EX_SOFTWARE: Final = 70
 
 
+taken = ""
+"""The number of the descriptor, once it is out of the environment."""
+
+
 def start() -> None:
     """Take the control descriptor out of the environment and, for snap-start, set up the session."""
+    global taken
     descriptor = os.environ.pop(DESCRIPTOR, None)
     if descriptor is None:
         return
+    taken = descriptor
     try:
         # Child processes are other programs: they get neither the variable nor the descriptor.
         os.set_inheritable(int(descriptor), False)

@@ -1,0 +1,266 @@
+"""The way of one runtime process: entry, hooks outermost, control messages, refusal when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RUNTIME = ROOT / "runtimes" / "python"
+PTH = (RUNTIME / "image" / "thaw_runtime.pth").read_text()
+
+# AWS's registry, reduced to what snapshot_restore_py 1.0.0 does.
+REGISTRY = """
+_before, _after = [], []
+def register_before_snapshot(func, *args, **kwargs):
+    _before.append((func, args, kwargs))
+    return func
+def register_after_restore(func, *args, **kwargs):
+    _after.append((func, args, kwargs))
+    return func
+def get_before_snapshot(): return _before
+def get_after_restore(): return _after
+"""
+
+# The runtime interface client, reduced to the order in which awslambdaric 4 does things.
+CLIENT = """
+import os, sys
+exec(sys.argv[1])                      # the .pth line
+exec(sys.argv[2])                      # the function's module
+from snapshot_restore_py import get_after_restore, get_before_snapshot
+before = get_before_snapshot()
+while before:
+    func, args, kwargs = before.pop()
+    func(*args, **kwargs)
+print("restore/next", flush=True)
+sys.stdin.readline()
+for func, args, kwargs in get_after_restore():
+    func(*args, **kwargs)
+print("invocation/next", flush=True)
+"""
+
+FUNCTION = """
+import random
+from snapshot_restore_py import register_after_restore, register_before_snapshot
+order = []
+@register_before_snapshot
+def close(): order.append("close"); print("close", flush=True)
+@register_before_snapshot
+def flush(): print("flush", flush=True)
+@register_after_restore
+def connect(): print("connect", flush=True)
+register_after_restore(print, "warm", flush=True)
+assert close.__name__ == "close"
+assert "THAW_CONTROL_FD" not in os.environ
+"""
+
+
+class Runtime:
+    """A runtime process with this test as its agent."""
+
+    def __init__(
+        self, tmp_path: Path, function: str, *, start: dict | None, initialization: str = "snap-start"
+    ) -> None:
+        (tmp_path / "snapshot_restore_py.py").write_text(REGISTRY)
+        self.agent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.agent.settimeout(10)
+        if start is not None:
+            self.send({"type": "start", **start})
+        with child:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", CLIENT, PTH, function],
+                pass_fds=[child.fileno()],
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PYTHONPATH": f"{tmp_path}:{RUNTIME}",
+                    "AWS_LAMBDA_INITIALIZATION_TYPE": initialization,
+                    "THAW_CONTROL_FD": str(child.fileno()),
+                },
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+
+    def send(self, message: dict) -> None:
+        self.agent.send(json.dumps(message).encode())
+
+    def receive(self) -> dict:
+        return json.loads(self.agent.recv(1 << 18))
+
+    def answer_restore_next(self) -> tuple[str, str]:
+        return self.process.communicate("\n", timeout=20)
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.agent.close()
+
+
+THAW = {"type": "thaw", "generation": 1, "entropy": "5a" * 64, "clock_ns": 0}
+
+
+def test_hooks_run_inside_ours_and_are_timed(tmp_path):
+    """freeze() is last before the snapshot, thaw() first after it, and the reports carry every hook's time."""
+    with Runtime(tmp_path, FUNCTION, start={"skip_fixers": [], "trace": False}) as runtime:
+        frozen = runtime.receive()
+        runtime.send(THAW)
+        out, err = runtime.answer_restore_next()
+        thawed = runtime.receive()
+
+    assert err == ""
+    assert out.split() == ["flush", "close", "restore/next", "connect", "warm", "invocation/next"]
+    assert (frozen["type"], thawed["type"]) == ("frozen", "thawed")
+    assert ["__main__.flush", "__main__.close"] == [h["name"] for h in frozen["report"]["hooks"]]
+    assert ["__main__.connect", "builtins.print"] == [h["name"] for h in thawed["report"]["hooks"]]
+    assert all(h["ok"] and h["us"] >= 0 for h in thawed["report"]["hooks"])
+    results = {f["name"]: f["result"] for f in thawed["report"]["fixers"]}
+    assert results["random"] == "ok"
+
+
+def test_without_the_hosts_entropy_nothing_goes_on(tmp_path):
+    """A thaw() that finds no message, because the agent is gone, raises before any user hook runs."""
+    with Runtime(tmp_path, FUNCTION, start={}) as runtime:
+        runtime.receive()
+        runtime.agent.close()
+        out, err = runtime.answer_restore_next()
+
+    assert "connect" not in out
+    assert "ControlError" in err
+    assert runtime.process.returncode == 1
+
+
+def test_short_entropy_is_refused(tmp_path):
+    """Fewer than 64 bytes from the host do not count as entropy; the agent is told and the hook raises."""
+    with Runtime(tmp_path, FUNCTION, start={}) as runtime:
+        runtime.receive()
+        runtime.send({**THAW, "entropy": "00"})
+        out, err = runtime.answer_restore_next()
+
+    assert "connect" not in out
+    assert "64 are needed" in err
+
+
+def test_opt_out_is_by_name(tmp_path):
+    """A skipped fixer is reported as skipped and leaves its library alone; the others run."""
+    with Runtime(tmp_path, FUNCTION, start={"skip_fixers": ["random"]}) as runtime:
+        frozen = runtime.receive()
+
+    results = {f["name"]: f["result"] for f in frozen["report"]["fixers"]}
+    assert results["random"] == "skipped"
+    assert set(results.values()) != {"skipped"}
+
+
+def test_a_process_without_the_variable_imports_nothing(tmp_path):
+    """The .pth line costs other Python processes one look into the environment."""
+    code = f"{PTH}\nimport sys\nassert not [m for m in sys.modules if m.startswith('thaw')]"
+
+    subprocess.run([sys.executable, "-I", "-c", code], check=True, env={})
+
+
+def test_on_demand_needs_nothing(tmp_path):
+    """Without a snapshot nothing is tapped and no hook is registered, but the variable is gone all the same."""
+    function = """
+import random, snapshot_restore_py
+assert "THAW_CONTROL_FD" not in os.environ
+assert not snapshot_restore_py._before
+assert "thaw_runtime.registry" not in sys.modules
+"""
+    with Runtime(tmp_path, function, start={}, initialization="on-demand") as runtime:
+        out, err = runtime.answer_restore_next()
+
+    assert err == ""
+    assert "invocation/next" in out
+
+
+def test_children_get_neither_the_variable_nor_the_descriptor(tmp_path):
+    """A program that the function starts cannot read the agent's messages in its stead."""
+    function = """
+import subprocess
+fd = int(sys.modules["thaw_runtime.start"].taken)
+subprocess.run(["python3", "-c", f'''
+import os
+assert "THAW_CONTROL_FD" not in os.environ
+try:
+    os.fstat({fd})
+except OSError:
+    pass
+else:
+    raise SystemExit("inherited")
+'''], check=True, close_fds=False)
+"""
+    with Runtime(tmp_path, function, start={}) as runtime:
+        frozen = runtime.receive()
+
+    assert frozen["type"] == "frozen"
+
+
+def test_a_runtime_that_cannot_be_protected_ends(tmp_path):
+    """Without AWS's hook registry there is no way to thaw: the process ends, and with it the publish."""
+    with Runtime(tmp_path, FUNCTION, start={}) as intact:
+        intact.receive()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    with Runtime(broken, FUNCTION, start=None) as runtime:
+        out, err = runtime.answer_restore_next()
+
+    assert runtime.process.returncode == 70
+    assert "clones would not be unique" in err
+    assert out == ""
+
+
+def test_a_failed_essential_fixer_fails_the_publish(tmp_path):
+    """freeze() raises, which the runtime client turns into Runtime.BeforeSnapshotError."""
+    function = FUNCTION + "\nrandom.Random.__mro__[1]\ndel random._inst\n"
+    with Runtime(tmp_path, function, start={}) as runtime:
+        frozen = runtime.receive()
+        _, err = runtime.answer_restore_next()
+
+    failed = [f["name"] for f in frozen["report"]["fixers"] if f["result"] == "failed"]
+    assert ["random"] == failed
+    assert "would not be unique" in err
+
+
+def test_a_failed_hook_is_reported_and_stays_the_users(tmp_path):
+    """The user's exception passes unchanged; the frozen report never comes, so the agent does not wait for it."""
+    function = FUNCTION + "\n@register_before_snapshot\ndef bad(): raise KeyError('mine')\n"
+    with Runtime(tmp_path, function, start={}) as runtime:
+        _, err = runtime.answer_restore_next()
+
+    assert "KeyError: 'mine'" in err
+    assert "restore/next" not in err
+
+
+@pytest.mark.parametrize("message", [b"", b"[]", b'{"type": "frozen"}', b"no json"])
+def test_odd_messages_are_errors(message):
+    """Whatever else than the expected datagram arrives is an error, never taken for the expected one."""
+    from thaw_runtime.control import Control, ControlError
+
+    agent, runtime = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with agent, runtime:
+        control = Control(runtime.fileno())
+        agent.send(message) if message else agent.close()
+
+        with pytest.raises((ControlError, ValueError)):
+            control.receive("thaw", timeout_ms=100)
+
+
+def test_a_report_always_fits_one_datagram():
+    """Notes are cut before the datagram would be refused, and it says that they were."""
+    from thaw_runtime.control import Control
+
+    agent, runtime = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with agent, runtime:
+        Control(runtime.fileno()).send("frozen", {"notes": ["x" * 1000] * 1000})
+
+        notes = json.loads(agent.recv(1 << 20))["report"]["notes"]
+    assert notes[-1] == "further notes did not fit"
