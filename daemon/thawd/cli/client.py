@@ -94,9 +94,9 @@ class Invocation:
 
 @define(eq=False)
 class Client:
-    """Lambda's API as far as the command line uses it. Close after use.
+    """Lambda's API as far as the command line uses it. A context manager: entering it finds out whether anyone listens.
 
-    Every method raises `DaemonUnreachable` when nobody answers and `ApiError` when the daemon refuses.
+    Entering and every method raise `DaemonUnreachable` when nobody answers; methods raise `ApiError` when the daemon refuses.
     """
 
     socket: Path
@@ -104,7 +104,9 @@ class Client:
 
     def __attrs_post_init__(self) -> None:
         self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=os.fspath(self.socket)),
+            # No TLS on a Unix socket: loading the certificates that `verify` wants takes 100 ms.
+            transport=httpx.HTTPTransport(uds=os.fspath(self.socket), verify=False),  # noqa: S501
+            trust_env=False,  # $HTTP_PROXY does not lead here
             base_url="http://thawd",
             # A function may run 15 minutes: only connecting has a deadline.
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
@@ -112,6 +114,8 @@ class Client:
         )
 
     def __enter__(self) -> Self:
+        # A connection of its own tells why there is none; httpx drops errno (and leaves the socket to the collector).
+        check_socket(self.socket)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -206,6 +210,18 @@ class Client:
                 if line.strip():
                     yield json.loads(line)
 
+    def health(self) -> dict[str, Any]:
+        """The daemon's own account of itself."""
+        return self._json("GET", "/thaw/v1/health")
+
+    def start(
+        self, name: str, qualifier: str | None, how: str, events: list[str]
+    ) -> dict[str, Any]:
+        """Start one environment in the given way (cold, base, restore), hand it events, discard it."""
+        path = f"/thaw/v1/functions/{quote(name, safe='')}/starts"
+        body = {"how": how, "events": events}
+        return self._json("POST", path, query=_qualifier(qualifier), body=body)
+
     # Requests --------------------------------------------------------------------------------------------------------
 
     def _json(
@@ -267,7 +283,6 @@ class Client:
         try:
             yield
         except httpx.ConnectError as error:
-            check_socket(self.socket)  # raises with the true reason, which httpx has lost
             raise DaemonUnreachable(
                 f"The daemon does not answer on {self.socket}", hint="Try again: it is starting"
             ) from error

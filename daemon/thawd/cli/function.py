@@ -37,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--role", metavar="ARN", help="execution role (default: one that stands for any)"
     )
-    create.set_defaults(handler=DEFAULT_HANDLER, snapstart=True, act=_create)
     _settings_of_function(create)
+    create.set_defaults(handler=DEFAULT_HANDLER, snapstart=True, act=_create)
 
     get = actions.add_parser("get", help="show a function or one of its versions")
     get.add_argument("name", type=function_name, metavar="NAME[:QUALIFIER]")
