@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import cattrs
-from attrs import Attribute, Factory, evolve, field, fields, frozen
+from attrs import Attribute, Factory, field, fields, frozen
 from cattrs.errors import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError
 
 from .errors import ConfigError
@@ -144,9 +144,6 @@ class LimitsConfig:
 
     boot_deadline_s: float = field(default=120.0, validator=_at_least(1))
     """Kernel start to the agent's first frame, in seconds. An emulated CPU (TCG) on a busy machine needs tens."""
-
-    init_limit_s: float = field(default=130.0, validator=_at_least(1))
-    """Initialisation of a function when it is published, in seconds; a function's own Timeout counts when longer."""
 
     restore_limit_s: float = field(default=10.0, validator=_at_least(0.1))
     """Restore to ready, after-restore hooks included, in seconds. Over: SnapStartTimeoutException."""
@@ -460,11 +457,3 @@ def _problems(error: ClassValidationError, table: tuple[str, ...]) -> Iterator[s
             yield f"{'.'.join((*table, problem.setting))}: {problem.reason}"
         else:
             yield f"{'.'.join((*table, name or '?'))}: {problem}"
-
-
-def with_listen(config: Config, *addresses: Address) -> Config:
-    """`config` served at other addresses, checked the same way. Raises `ConfigError`."""
-    try:
-        return evolve(config, listen=addresses)
-    except _Refused as error:
-        raise ConfigError(str(error)) from error

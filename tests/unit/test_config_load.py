@@ -124,7 +124,6 @@ class TestValues:
             publish_concurrency = 4
             [limits]
             boot_deadline_s = 60
-            init_limit_s = 20
             restore_limit_s = 5
             log_retention_mib = 7
             [log]
@@ -143,9 +142,7 @@ class TestValues:
             engine="qemu-tcg",
             memory_budget_mib=2048,
             pool=PoolConfig(ready=2, idle_seconds=1.5, max_machines=3, publish_concurrency=4),
-            limits=LimitsConfig(
-                boot_deadline_s=60, init_limit_s=20, restore_limit_s=5, log_retention_mib=7
-            ),
+            limits=LimitsConfig(boot_deadline_s=60, restore_limit_s=5, log_retention_mib=7),
             log=LogConfig(level="debug", format="json"),
         )
         assert expected == load(file, {})

@@ -105,7 +105,7 @@ class Client:
     def __attrs_post_init__(self) -> None:
         self._http = httpx.Client(
             # No TLS on a Unix socket: loading the certificates that `verify` wants takes 100 ms.
-            transport=httpx.HTTPTransport(uds=os.fspath(self.socket), verify=False),  # noqa: S501
+            transport=httpx.HTTPTransport(uds=os.fspath(self.socket), verify=False),
             trust_env=False,  # $HTTP_PROXY does not lead here
             base_url="http://thawd",
             # A function may run 15 minutes: only connecting has a deadline.

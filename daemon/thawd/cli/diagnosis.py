@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field, frozen
 
+from thawd import __version__
 from thawd.errors import DaemonUnreachable
 
-from .client import SocketForbidden, check_socket
+from .client import ApiError, Client, SocketForbidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -178,11 +179,9 @@ def memory(host: Host) -> Iterator[Finding]:
     else:
         yield ok("memory", detail)
     if found.get("SwapTotal", 0):
-        encrypted = all(
-            Path(line.split()[0]).name.startswith(("zram", "dm-"))
-            for line in host.read("/proc/swaps").splitlines()[1:]
-        )
-        if not encrypted:
+        devices = [line.split()[0] for line in host.read("/proc/swaps").splitlines()[1:]]
+        plain = [name for name in devices if not Path(name).name.startswith(("zram", "dm-"))]
+        if plain or not devices:
             yield warn(
                 "swap",
                 f"{found['SwapTotal']} MiB; memory of functions, with their secrets, can reach the disk",
@@ -224,15 +223,29 @@ def disk(host: Host) -> Iterator[Finding]:
 
 
 def daemon(host: Host) -> Iterator[Finding]:
-    """Whether the daemon answers."""
+    """Whether the daemon answers, and whether it is the one that is installed."""
     try:
-        check_socket(host.socket)
+        with Client(host.socket) as client:
+            version = client.health().get("version")
     except SocketForbidden as error:
         yield fail("daemon", error.message, error.hint)
     except DaemonUnreachable as error:
         yield warn("daemon", error.message, error.hint)
+    except ApiError as error:
+        yield fail(
+            "daemon",
+            f"something else than thawd answers on {host.socket}: {error.message}",
+            "Name the right socket with --socket",
+        )
     else:
-        yield ok("daemon", f"answers on {host.socket}")
+        if version == __version__:
+            yield ok("daemon", f"{version} answers on {host.socket}")
+        else:
+            yield warn(
+                "daemon",
+                f"{version} answers on {host.socket}, {__version__} is installed",
+                "Restart it: sudo systemctl restart thawd",
+            )
 
 
 FINDERS: Final[tuple[Callable[[Host], Iterator[Finding]], ...]] = (

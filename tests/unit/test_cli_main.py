@@ -1,0 +1,210 @@
+"""The command line's frame: finding a command, failing well, showing progress."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+
+import pytest
+from attrs import define
+
+from thawd import __version__
+from thawd.cli import main as main_module
+from thawd.cli.arguments import FunctionName, assignment, function_name, plain_function_name
+from thawd.cli.client import ApiError, SocketForbidden
+from thawd.cli.main import COMMANDS, main, status_of
+from thawd.cli.terminal import Terminal
+from thawd.errors import (
+    BundleError,
+    ConfigError,
+    DaemonUnreachable,
+    EngineError,
+    ImageError,
+    ThawError,
+)
+
+
+@pytest.fixture
+def thaw(capsys):
+    def run(*argv):
+        try:
+            status = main(list(argv))
+        except SystemExit as left:
+            status = left.code
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+class TestFindingACommand:
+    def test_version(self, thaw):
+        assert thaw("--version") == (0, f"thaw {__version__}\n", "")
+
+    def test_nothing_is_help_and_a_usage_error(self, thaw):
+        status, out, err = thaw()
+
+        assert (status, out) == (64, "")
+        assert all(name in err for name in COMMANDS)
+
+    def test_a_misspelt_command(self, thaw):
+        assert thaw("pubilsh") == (
+            64,
+            "",
+            "thaw: no command 'pubilsh'; did you mean publish?. See: thaw --help\n",
+        )
+
+    def test_something_else(self, thaw):
+        status, _, err = thaw("qqq")
+
+        assert status == 64
+        assert "there are: function, publish, " in err
+
+    @pytest.mark.parametrize("argv", [["invoke"], ["invoke", "f", "--nope"], ["logs", "f:", "-t"]])
+    def test_wrong_arguments(self, thaw, argv):
+        status, out, err = thaw(*argv)
+
+        assert (status, out) == (64, "")
+        assert err.startswith(f"thaw {argv[0]}: ")
+        assert err.endswith(f". See: thaw {argv[0]} --help\n")
+
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_every_command_has_help(self, thaw, name):
+        """And so a module with the two functions that `main` calls, and a sentence that says what it does."""
+        status, out, _ = thaw(name, "--help")
+
+        assert status == 0
+        assert out.startswith(f"usage: thaw {name}")
+        module = importlib.import_module(f"thawd.cli.{name}")
+        assert (module.__doc__ or "").splitlines()[0] in out
+
+
+class TestFailing:
+    @pytest.mark.parametrize(
+        ("error", "status"),
+        [
+            (ThawError("x"), 70),
+            (ConfigError("x"), 78),
+            (BundleError("x"), 65),
+            (ImageError("x"), 69),
+            (EngineError("x"), 69),
+            (DaemonUnreachable("x"), 69),
+            (SocketForbidden("x"), 77),
+            (ApiError(400, "InvalidParameterValueException", "x"), 65),
+            (ApiError(404, "ResourceNotFoundException", "x"), 66),
+            (ApiError(409, "ResourceConflictException", "x"), 75),
+            (ApiError(429, "TooManyRequestsException", "x"), 75),
+            (ApiError(500, "ServiceException", "x"), 70),
+        ],
+    )
+    def test_statuses(self, error, status):
+        assert status_of(error) == status
+
+    @pytest.mark.parametrize(
+        ("error", "status", "says"),
+        [
+            (ThawError("cause", hint="Way out"), 70, "thaw: cause. Way out\n"),
+            (KeyboardInterrupt(), 130, "\n"),
+        ],
+    )
+    def test_what_a_person_sees(self, thaw, monkeypatch, error, status, says):
+        def fail(*_):
+            raise error
+
+        monkeypatch.setattr(main_module, "_dispatch", fail)
+
+        assert thaw("x") == (status, "", says)
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            ("f", FunctionName("f")),
+            ("f:3", FunctionName("f", "3")),
+            ("f:$LATEST", FunctionName("f", "$LATEST")),
+            ("arn:aws:lambda:us-east-1:000000000000:function:f:live", FunctionName("f", "live")),
+        ],
+    )
+    def test_function_names(self, text, found):
+        assert function_name(text) == found
+
+    @pytest.mark.parametrize("text", ["", ":3", "f:"])
+    def test_what_is_no_function_name(self, text):
+        with pytest.raises(argparse.ArgumentTypeError):
+            function_name(text)
+
+    def test_a_version_where_none_belongs(self):
+        with pytest.raises(argparse.ArgumentTypeError, match="names a version"):
+            plain_function_name("f:3")
+
+    def test_assignments(self):
+        assert assignment("K=a=b") == ("K", "a=b")
+        assert assignment("K=") == ("K", "")
+        for text in ("K", "=v"):
+            with pytest.raises(argparse.ArgumentTypeError):
+                assignment(text)
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@define
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestTerminal:
+    def test_progress_on_a_terminal_is_one_line_that_goes_away(self):
+        clock, screen = Clock(), Screen()
+        terminal = Terminal(io.StringIO(), screen, clock=clock)
+        with terminal.progress("Building") as progress:
+            clock.now = 1.5
+            progress.update("packages", 0.25)
+            clock.now = 2.0
+            progress.update("kernel")
+
+        assert screen.getvalue() == (
+            "\rBuilding: packages  25%  1.5 s\x1b[K\rBuilding: kernel  2.0 s\x1b[K\r\x1b[K"
+        )
+
+    def test_progress_elsewhere_is_one_line_a_step(self):
+        clock, plain = Clock(1.0), io.StringIO()
+        terminal = Terminal(io.StringIO(), plain, clock=clock)
+        with terminal.progress("Building") as progress:
+            clock.now = 2.0
+            for step in ("packages", "packages", "kernel"):
+                progress.update(step)
+
+        assert plain.getvalue() == "Building: packages\nBuilding: kernel\n"
+
+    @pytest.mark.parametrize("stream", [Screen, io.StringIO])
+    def test_quick_work_shows_nothing(self, stream):
+        shown = stream()
+        with Terminal(io.StringIO(), shown, clock=Clock()).progress("x") as progress:
+            progress.update("y")
+
+        assert shown.getvalue() == ""
+
+    def test_colour_only_where_it_is_wanted(self, monkeypatch):
+        monkeypatch.setattr("sys.stdout", Screen())
+
+        assert Terminal.standard({"TERM": "xterm"}).style("x", "red") == "\x1b[31mx\x1b[0m"
+        assert Terminal.standard({"NO_COLOR": "1"}).style("x", "red") == "x"
+        assert Terminal.standard({"TERM": "dumb"}).style("x", "red") == "x"
+        monkeypatch.setattr("sys.stdout", io.StringIO())
+        assert Terminal.standard({}).style("x", "red") == "x"
+
+    def test_tables(self):
+        out = io.StringIO()
+        Terminal(out, io.StringIO()).table(("A", "NUMBER"), [("xyz", "1"), ("x", "10")])
+
+        assert out.getvalue() == "A    NUMBER\nxyz       1\nx        10\n"
