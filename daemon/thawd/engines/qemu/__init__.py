@@ -1,0 +1,1 @@
+"""QEMU as the engine: its command lines, its machine protocol (QMP), its process."""

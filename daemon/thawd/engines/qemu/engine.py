@@ -1,0 +1,211 @@
+"""QEMU as an `Engine`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from shutil import rmtree, which
+from tempfile import mkdtemp
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import trio
+from attrs import define, evolve
+
+from thawd.engines.machine import Engine, Machine, MachineSpec, Snapshot
+from thawd.engines.memory_file import copy_memory_file, create_memory_file
+from thawd.engines.qemu.command import RECIPE, Platform, Wiring, command_line
+from thawd.engines.qemu.machine import QemuMachine, Sockets, open_machine
+from thawd.errors import EngineError, SnapshotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_VERSION: Final = re.compile(r"version (\d+\.\d+\.\d+(?: \(.*\))?)")
+_MIB: Final = 1 << 20
+
+
+def host_processor(cpuinfo: str, *, flags: bool) -> str:
+    """The host's processor, as far as a snapshot depends on it.
+
+    Its model, for the guest counts time in its TSC; with `flags` its features too, for a guest under KVM has chosen
+    its code by them.
+    """
+    fields: dict[str, str] = dict(
+        re.findall(r"^([\w ]+?)\s*: (.*)$", cpuinfo.partition("\n\n")[0], re.MULTILINE)
+    )
+    model = fields.get("model name", "unknown processor")
+    if not flags:
+        return model
+    features = " ".join(sorted(fields.get("flags", "").split()))
+    return f"{model} #{hashlib.sha256(features.encode()).hexdigest()[:8]}"
+
+
+@define(eq=False, kw_only=True)
+class QemuEngine(Engine):
+    """Runs machines with one QEMU binary. Made by `find`.
+
+    `runtime_directory` holds the records of running machines for `reap_orphans`; one daemon alone may use it.
+    """
+
+    platform: Platform
+    binary: Path
+    version: str
+    runtime_directory: Path
+    opens_read_only: bool
+    """Whether this QEMU can map a memory file that it may only read (8.2 and newer)."""
+    name: str
+    identity: str
+
+    @classmethod
+    async def find(
+        cls, platform: Platform, *, runtime_directory: Path, binary: Path | None = None
+    ) -> QemuEngine:
+        """The engine for a platform, with `binary` or what is on PATH. Raises `EngineError` if there is none."""
+        program = str(binary or platform.binary)
+        found = which(program)
+        if found is None:
+            raise EngineError(
+                f"{program} was not found", hint="Install the package qemu-system-x86"
+            )
+        version_text = await _output(found, "--version")
+        match = _VERSION.search(version_text)
+        if match is None:
+            raise EngineError(f"{found} --version is not QEMU's: {version_text[:100]!r}")
+        version = match[1]
+        options = await _output(found, "-object", "memory-backend-file,help")
+        cpuinfo = Path("/proc/cpuinfo").read_text()  # noqa: ASYNC240  procfs does not block
+        processor = host_processor(cpuinfo, flags=platform is Platform.KVM)
+        return cls(
+            platform=platform,
+            binary=Path(found),
+            version=version,
+            runtime_directory=runtime_directory,
+            opens_read_only="rom=" in options,
+            name=platform.value,
+            identity=f"{platform.value}, QEMU {version}, recipe {RECIPE}, {processor}",
+        )
+
+    @asynccontextmanager
+    async def boot(self, spec: MachineSpec, *, scratch: Path) -> AsyncIterator[Machine]:
+        """See `Engine`."""
+        with _own_directory(scratch) as directory:
+            memory = directory / "memory"
+            create_memory_file(memory, spec.memory_mib * _MIB)
+            async with self._machine(
+                spec, memory=memory, own=True, state=None, timings_ms={}
+            ) as machine:
+                yield machine
+
+    @asynccontextmanager
+    async def restore(
+        self, snapshot: Snapshot, *, code: Path | None = None, scratch: Path | None = None
+    ) -> AsyncIterator[Machine]:
+        """See `Engine`."""
+        self._check(snapshot)
+        spec = snapshot.spec if code is None else evolve(snapshot.spec, code=code)
+        if scratch is None:
+            async with self._machine(
+                spec, memory=snapshot.memory, own=False, state=snapshot.state, timings_ms={}
+            ) as machine:
+                yield machine
+            return
+        with _own_directory(scratch) as directory:
+            memory = directory / "memory"
+            started = perf_counter()
+            try:
+                await copy_memory_file(snapshot.memory, memory)
+            except OSError as error:
+                raise EngineError(
+                    f"cannot copy {snapshot.memory} to {directory}: {error}"
+                ) from error
+            timings_ms = {"copy_ms": round((perf_counter() - started) * 1e3, 2)}
+            async with self._machine(
+                spec, memory=memory, own=True, state=snapshot.state, timings_ms=timings_ms
+            ) as machine:
+                yield machine
+
+    @asynccontextmanager
+    async def _machine(
+        self,
+        spec: MachineSpec,
+        *,
+        memory: Path,
+        own: bool,
+        state: Path | None,
+        timings_ms: dict[str, float],
+    ) -> AsyncIterator[QemuMachine]:
+        def command(sockets: Sockets) -> list[str]:
+            wiring = Wiring(
+                memory=memory,
+                memory_shared=own,
+                memory_read_only=not own and self.opens_read_only,
+                code=spec.code,
+                **sockets.theirs,
+                generation=uuid4(),
+                incoming=state is not None,
+            )
+            return command_line(self.binary, self.platform, spec, wiring)
+
+        async with open_machine(
+            command,
+            spec=spec,
+            engine=self.identity,
+            version=self.version,
+            runtime_directory=self.runtime_directory,
+            memory=memory if own else None,
+            state=state,
+            # Older versions open a memory file for writing even to map it privately.
+            memory_mode=0o400 if self.opens_read_only else 0o600,
+            timings_ms=timings_ms,
+        ) as machine:
+            yield machine
+
+    def _check(self, snapshot: Snapshot) -> None:
+        if snapshot.engine != self.identity:
+            raise SnapshotError(
+                f"the snapshot in {snapshot.directory} was made by {snapshot.engine!r}, "
+                f"and this host runs {self.identity!r}",
+                hint="Publish the version again",
+            )
+        try:
+            size = snapshot.memory.stat().st_size
+            snapshot.state.stat()
+        except OSError as error:
+            raise SnapshotError(
+                f"the snapshot in {snapshot.directory} is incomplete: {error}",
+                hint="Publish the version again",
+            ) from error
+        if size != snapshot.spec.memory_mib * _MIB:
+            raise SnapshotError(
+                f"{snapshot.memory} has {size} bytes instead of {snapshot.spec.memory_mib} MiB",
+                hint="Publish the version again",
+            )
+
+
+@contextmanager
+def _own_directory(scratch: Path) -> Iterator[Path]:
+    """A directory of one machine, gone with it."""
+    try:
+        directory = Path(mkdtemp(prefix="machine-", dir=scratch))
+    except OSError as error:
+        raise EngineError(f"cannot make a machine's directory in {scratch}: {error}") from error
+    try:
+        yield directory
+    finally:
+        rmtree(directory, ignore_errors=True)
+
+
+async def _output(*command: str) -> str:
+    try:
+        result = await trio.run_process(command, capture_stdout=True, capture_stderr=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EngineError(
+            f"{' '.join(command)} failed: {error}", hint="Reinstall qemu-system-x86"
+        ) from error
+    return result.stdout.decode(errors="replace")
