@@ -14,6 +14,7 @@ import trio
 
 from thawd import __version__
 from thawd.config import load
+from thawd.errors import ThawError
 from thawd.observe import logs
 from thawd.observe.systemd import Notifier
 
@@ -45,9 +46,17 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     notifier = Notifier.from_environment(os.environ)
     try:
         trio.run(_serve, config, notifier)
+    except* ThawError as group:
+        # A cause and a way out need no traceback. There is one: what fails first cancels the rest.
+        raise _first(group) from None
     finally:
         notifier.close()
     return Exit.OK
+
+
+def _first(group: BaseExceptionGroup[ThawError]) -> ThawError:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 async def _serve(config: Config, notifier: Notifier) -> None:

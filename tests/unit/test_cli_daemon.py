@@ -1,0 +1,105 @@
+"""`thaw daemon`: the process around the daemon's tree."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from types import ModuleType
+
+import pytest
+import structlog
+import trio
+import trio.testing
+
+from thawd.cli.main import main
+from thawd.errors import ConfigError
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    """A service manager that listens, and settings from a file."""
+    (tmp_path / "thawd.toml").write_text('[log]\nformat = "logfmt"\n')
+    monkeypatch.setenv("THAWD_CONFIG", str(tmp_path / "thawd.toml"))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/t")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    mask = os.umask(0o022)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.setblocking(False)
+        yield listener
+    os.umask(mask)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def tree(monkeypatch):
+    """Put `run` in the place of the daemon's."""
+
+    def install(run):
+        import thawd
+
+        module = ModuleType("thawd.daemon")
+        module.run = run
+        monkeypatch.setitem(sys.modules, "thawd.daemon", module)
+        monkeypatch.setattr(thawd, "daemon", module, raising=False)
+
+    return install
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_unwinds_the_tree(manager, tree, capsys, number):
+    """Ready is told only when the tree has started; stopping before it is cancelled."""
+    seen = []
+
+    async def run(config, *, task_status):
+        seen.append((config.socket, "NOTIFY_SOCKET" in os.environ, os.umask(0o077)))
+        with pytest.raises(BlockingIOError):
+            manager.recv(100)
+        task_status.started()
+        try:
+            await trio.testing.wait_all_tasks_blocked()
+            os.kill(os.getpid(), number)
+            await trio.sleep_forever()
+        finally:
+            seen.append("clean")
+
+    tree(run)
+
+    assert main(["daemon"]) == 0
+    ((path, notify_inherited, mask), last) = seen
+    assert (str(path), notify_inherited, mask, last) == ("/run/t/thawd.sock", False, 0o077, "clean")
+    assert manager.recv(100) == b"READY=1\nSTATUS=Serving on unix:/run/t/thawd.sock"
+    assert manager.recv(100) == b"STOPPING=1"
+    err = capsys.readouterr().err
+    assert "event=daemon.ready" in err
+    assert f"event=daemon.stopping signal={number.name}" in err
+
+
+@pytest.mark.usefixtures("manager")
+@pytest.mark.parametrize("started", [True, False])
+def test_a_fault_with_a_way_out_is_one_line(tree, capsys, started):
+    async def run(_, *, task_status):
+        if started:
+            task_status.started()
+        raise ConfigError("another thawd works here", hint="Stop it")
+
+    tree(run)
+
+    assert main(["daemon"]) == 78
+    assert capsys.readouterr().err.splitlines()[-1] == "thaw: another thawd works here. Stop it"
+
+
+@pytest.mark.usefixtures("manager")
+def test_a_fault_of_ours_keeps_its_traceback(tree):
+    async def run(_, *, task_status):
+        task_status.started()
+        raise ZeroDivisionError
+
+    tree(run)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        main(["daemon"])
+    assert caught.group_contains(ZeroDivisionError)
