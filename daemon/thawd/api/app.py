@@ -12,6 +12,7 @@ from thawd.http import Request, RequestRefused, Response, Router
 from .account import Account
 from .arns import Names
 from .context import Api
+from .development import Development
 from .errors import from_ours, refused, response
 from .functions import Functions
 from .health import Health
@@ -55,6 +56,6 @@ def build(core: Core) -> App:
     names = Names(region=core.region, account_id=core.account_id)
     api = Api(core, names)
     router = Router()
-    for resource in (Functions, Versions, Invocations, Tags, Account, Health):
+    for resource in (Functions, Versions, Invocations, Tags, Account, Health, Development):
         resource(api).route(router)
     return App(names, router)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from thawd.catalog.models import Code, FunctionVersion
     from thawd.catalog.store import Catalog
     from thawd.invoke.model import Invocation, Outcome
+from thawd.invoke.trial import Trial
+from thawd.observe.logbook import LogBook
 
 
 class Bundle(Protocol):
@@ -51,12 +53,22 @@ class Invoker(Protocol):
         """Run one. Raises `InvokeRefused`."""
 
 
+class TryStart(Protocol):
+    """Starts one environment, hands it events, discards it."""
+
+    async def __call__(self, version: FunctionVersion, how: str, events: list[bytes], /) -> Trial:
+        """Raises `InvokeRefused` for a start that failed."""
+
+
 @frozen(kw_only=True)
 class Core:
     """The daemon behind the API."""
 
     catalog: Catalog
     bundles: Bundles
+    logs: LogBook
+    try_start: TryStart
+    """One start in a given way (`cold`, `base`, `restore`), taken apart."""
     find_zip: Callable[[Code], Path]
     """Where the zip of a version's code lies."""
     publisher: Publisher

@@ -19,7 +19,7 @@ from attrs import define, field
 from thaw_agent import wire
 
 from thawd.catalog.models import Code, FunctionVersion
-from thawd.engines.machine import Engine, Machine
+from thawd.engines.machine import Engine, Machine, Snapshot
 from thawd.errors import GuestError
 from thawd.fleet.environment import Environment, Start
 from thawd.fleet.identity import Identity
@@ -161,13 +161,17 @@ class Starter:
 
         Raises `InitFailure`, `StartTimeout`, `EngineError`.
         """
-        memory = guest_memory_mib(version.memory_mib, version.ephemeral_mib)
-        base = await self.bases.ensure(version.runtime, memory)
+        base = await self.ensure_base(version)
         began = trio.current_time()
         async with self.engine.restore(base, code=self.find_disk(version.code)) as machine:
             await machine.resume()
             async with self._init_on_demand(version, machine, began, how="init") as environment:
                 yield environment
+
+    async def ensure_base(self, version: FunctionVersion) -> Snapshot:
+        """The base snapshot this version starts from."""
+        memory = guest_memory_mib(version.memory_mib, version.ephemeral_mib)
+        return await self.bases.ensure(version.runtime, memory)
 
     @asynccontextmanager
     async def cold(self, version: FunctionVersion) -> AsyncIterator[Environment]:

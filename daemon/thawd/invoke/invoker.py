@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import structlog
@@ -290,6 +290,20 @@ def _refusal(error: ThawError, version: FunctionVersion) -> InvokeRefused:
         "The afterRestore() runtime hook encountered an error. For more information, check the Amazon CloudWatch logs."
         f" {detail}",
     )
+
+
+@contextmanager
+def as_refusals(version: FunctionVersion) -> Iterator[None]:
+    """Turn what a start outside of a pool raises into the error its client gets."""
+    try:
+        yield
+    except InitFailure as failure:
+        raise InvokeRefused("InvalidRuntimeException", 502, failure.body or str(failure)) from failure
+    except (StartTimeout, RestoreFailure, RuntimeExited) as error:
+        raise _refusal(error, version) from error
+    except trio.TooSlowError as error:
+        message = f"The function did not answer within its Timeout of {version.timeout_s} s"
+        raise InvokeRefused("ServiceException", 500, message) from error
 
 
 @asynccontextmanager

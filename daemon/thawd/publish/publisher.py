@@ -24,7 +24,6 @@ from thawd.fleet.fleet import Fleet
 from thawd.fleet.identity import Identity
 from thawd.fleet.start import SNAPSTART_INIT_LIMIT_S, Starter, StartTimeout, into, runtime_version
 from thawd.guest.session import InitFailure, RuntimeExited, open_session
-from thawd.snapshots.base import guest_memory_mib
 
 _log = structlog.get_logger()
 
@@ -123,8 +122,7 @@ class Publisher:
         `BundleError`.
         """
         starter, store = self._starter, self._starter.snapshots
-        memory = guest_memory_mib(version.memory_mib, version.ephemeral_mib)
-        base = await starter.bases.ensure(version.runtime, memory)
+        base = await starter.ensure_base(version)
         image = starter.images.find(version.runtime)
         limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
         log = starter.open_log(version)

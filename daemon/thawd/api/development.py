@@ -1,0 +1,87 @@
+"""What Lambda's API does not have and a developer wants: a function's log as it grows, and a start taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import asdict, define
+
+from thawd.catalog.models import LATEST
+from thawd.http import Request, Response
+from thawd.invoke.trial import How, Trial
+
+from .context import Api, answer, members_of
+from .errors import invalid_parameter
+
+if TYPE_CHECKING:
+    from thawd.http import Router
+
+_MOST_LINES: Final = 10_000
+_MOST_EVENTS: Final = 100
+
+
+@define(eq=False)
+class Development:
+    """thawd's own operations on functions."""
+
+    _api: Api
+
+    def route(self, router: Router) -> None:
+        """Add the operations to a router."""
+        router.add("GET", "/thaw/v1/functions/{name}/logs", self.logs)
+        router.add("POST", "/thaw/v1/functions/{name}/starts", self.starts)
+
+    async def logs(self, request: Request) -> Response:
+        """Log lines as newline-delimited JSON, oldest first; `?version=`, `?lines=100`, `?follow=true`.
+
+        Without a version: of the newest published one, or of `$LATEST` when none was published.
+        """
+        ref = self._api.ref(request)
+        catalog = self._api.core.catalog
+        catalog.function(ref.name)
+        version = request.query_value("version") or ref.qualifier
+        if version is None:
+            version = catalog.versions(ref.name)[-1].version
+        text = request.query_value("lines") or "100"
+        if not (text.isascii() and text.isdigit()) or int(text) > _MOST_LINES:
+            raise invalid_parameter(f"lines is not a number from 0 to {_MOST_LINES}: {text[:100]}")
+        follow = request.query_value("follow") == "true"
+        headers = [("Content-Type", "application/x-ndjson")]
+        return Response(200, self._lines(ref.name, version, int(text), follow=follow), headers)
+
+    async def _lines(
+        self, name: str, version: str, lines: int, *, follow: bool
+    ) -> AsyncIterator[bytes]:
+        book = self._api.core.logs
+        with book.follow(name, version) as news:
+            for line in book.tail(name, version, lines):
+                yield line.encode() + b"\n"
+            if follow:
+                async for line in news:
+                    yield line.encode() + b"\n"
+
+    async def starts(self, request: Request) -> Response:
+        """Start one environment in a given way, hand it events, discard it, and say how long each step took.
+
+        Body: `{"how": "cold" | "base" | "restore", "events": ["<JSON>", ...]}`. Times in the answer are in the unit
+        their name ends in.
+        """
+        body = await members_of(request, limit=1 << 20)
+        how = body.text("how", accepted=tuple(How)) or How.RESTORE
+        events = body.strings("events") or ["{}"]
+        body.violations.check()
+        if len(events) > _MOST_EVENTS:
+            raise invalid_parameter(f"events has more than {_MOST_EVENTS} members")
+        ref = self._api.ref(request)
+        version = self._api.version(ref)
+        trial = await self._api.core.try_start(version, how, [event.encode() for event in events])
+        return answer(_shape(trial))
+
+
+def _shape(trial: Trial) -> dict[str, Any]:
+    shape = asdict(trial)
+    for item in shape["answers"]:
+        item["payload"] = item["payload"].decode(errors="replace")
+    shape["start"]["billed_ms"] = trial.start.billed_ms
+    return shape

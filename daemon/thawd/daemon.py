@@ -1,0 +1,206 @@
+"""The daemon's whole tree: what starts, in which order, and who owns whom. Read this first.
+
+From the outside in, each owning what is below it::
+
+    run()
+      state directory lock        one daemon a state directory
+      catalog                     SQLite, closed last
+      engine                      probed and chosen once
+      fleet        nursery        every machine in service is a task of it
+      publisher    nursery        every version that is being published
+      invoker      nursery        every invocation under way
+      servers      nursery        one task a listener, one a connection
+
+Start-up is a handshake: `task_status.started()` comes when every listener accepts. At the end the order is reversed:
+no new connections, requests and invocations get `_DRAIN_S` seconds, then machines are killed and files closed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import trio
+
+from thawd.api.app import App, build
+from thawd.api.core import Core
+from thawd.catalog.models import Code, FunctionVersion, State
+from thawd.catalog.store import Catalog
+from thawd.config import TcpAddress, UnixAddress
+from thawd.engines.select import select_engine
+from thawd.errors import ConfigError, ThawError
+from thawd.fleet.fleet import open_fleet
+from thawd.fleet.start import Starter
+from thawd.http import Server, open_unix_listener, serve
+from thawd.images.store import ImageStore
+from thawd.invoke.invoker import as_refusals, open_invoker
+from thawd.invoke.trial import How, Trial, try_start
+from thawd.observe.logbook import LogBook
+from thawd.observe.systemd import activated_sockets
+from thawd.publish.bundle import BundleStore
+from thawd.publish.publisher import Publisher, open_publisher
+from thawd.snapshots.base import BaseSnapshots
+from thawd.snapshots.store import SnapshotStore
+
+if TYPE_CHECKING:
+    from thawd.config import Config
+
+_log = structlog.get_logger()
+
+_DRAIN_S: Final = 5.0
+"""How long requests may go on after the daemon was told to stop."""
+
+_EMULATION_FACTOR: Final = 20.0
+"""Emulated processors are 20 to 50 times slower than real ones (measured): Lambda's 10 s for an init on demand is
+stretched by this, so that what initialises there does so here."""
+
+
+async def run(config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Serve until cancelled. Raises `ThawError` when the daemon cannot start."""
+    config.create_directories()
+    state = config.state_directory
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_only_daemon(state / "lock"))
+        catalog = stack.enter_context(Catalog.open(state / "catalog.sqlite"))
+        snapshots = SnapshotStore(state / "snapshots")
+        snapshots.prepare()
+        bundles = BundleStore(state / "code")
+        images = ImageStore(config.images_directory)
+        logs = LogBook(state / "logs", config.limits.log_retention_mib << 20)
+        stack.callback(logs.close)
+        engine = await select_engine(
+            runtime_directory=config.runtime_directory,
+            preference=config.engine,
+            cache_file=state / "engine.json",
+            images=images,
+        )
+        emulated = "tcg" in engine.name
+
+        def find_disk(code: Code) -> Path:
+            return bundles.find_by_code_sha256(code.sha256).disk
+
+        starter = Starter(
+            engine=engine,
+            snapshots=snapshots,
+            bases=BaseSnapshots(
+                snapshots, engine, images, state / "empty-code-disk", config.limits.boot_deadline_s
+            ),
+            images=images,
+            find_disk=find_disk,
+            logs=logs,
+            region=config.region,
+            restore_limit_s=config.limits.restore_limit_s,
+            init_limit_factor=_EMULATION_FACTOR if emulated else 1.0,
+        )
+        fleet = await stack.enter_async_context(
+            open_fleet(
+                starter.start,
+                max_machines=config.pool.max_machines,
+                ready_target=config.pool.ready,
+                idle_s=config.pool.idle_seconds,
+            )
+        )
+        publisher = await stack.enter_async_context(
+            open_publisher(starter, catalog, fleet, concurrency=config.pool.publish_concurrency)
+        )
+        invoker = await stack.enter_async_context(open_invoker(fleet))
+        _recover(catalog, publisher, starter)
+
+
+        async def trial(version: FunctionVersion, how: str, events: list[bytes]) -> Trial:
+            with as_refusals(version):
+                return await try_start(starter, version, How(how), events)
+
+        app = build(
+            Core(
+                catalog=catalog,
+                bundles=bundles,
+                logs=logs,
+                try_start=trial,
+                find_zip=lambda code: bundles.find_by_code_sha256(code.sha256).zip,
+                publisher=publisher,
+                invoker=invoker,
+                runtimes=lambda: tuple(image.runtime for image in images.list()),
+                region=config.region,
+                account_id=config.account_id,
+                health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
+                statistics=lambda: {"fleet": fleet.statistics(), "invoker": invoker.statistics()},
+            )
+        )
+        await _serve(config, app, task_status)
+
+
+def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
+    """Bring catalog and disk together after a stop at any point.
+
+    A version that was being published starts again; snapshots without a row are removed; a row whose snapshot is gone
+    becomes Failed with the reason.
+    """
+    known: set[tuple[str, str]] = set()
+    for version in catalog.all_versions():
+        if not version.snapshotted:
+            continue
+        known.add((version.function_name, version.version))
+        path = starter.snapshots.version_path(version.function_name, version.version)
+        if version.state is State.ACTIVE and not starter.snapshots.exists(path):
+            reason = "The snapshot is gone from disk. Publish the version again."
+            _log.error("version.snapshot_lost", function=version.function_name, version=version.version)
+            catalog.set_state(
+                version.function_name, version.version, State.INACTIVE, reason=reason, reason_code="Restoring"
+            )
+    publisher.sweep(known)
+    for version in catalog.interrupted():
+        _log.info("version.resumed", function=version.function_name, version=version.version)
+        publisher.publish(version)
+
+
+async def _serve(config: Config, app: App, task_status: trio.TaskStatus[None]) -> None:
+    """Listen on every address until cancelled, then drain."""
+    async with AsyncExitStack() as stack:
+        listeners: list[trio.SocketListener] = []
+        for _, passed in activated_sockets(os.environ):
+            listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(passed)))
+        for address in config.listen:
+            match address:
+                case UnixAddress(path):
+                    if not listeners:
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        listeners.append(stack.enter_context(open_unix_listener(path)))
+                case TcpAddress(host, port):
+                    listeners += await trio.open_tcp_listeners(port, host=host)
+        async with trio.open_nursery() as nursery:
+            servers: list[Server] = [
+                await nursery.start(partial(serve, listener, app, render_error=app.refuse)) for listener in listeners
+            ]
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    async with trio.open_nursery() as draining:
+                        for server in servers:
+                            draining.start_soon(server.shutdown, _DRAIN_S)
+
+
+@contextmanager
+def _only_daemon(path: Path) -> Iterator[None]:
+    """Hold the state directory's lock. Raises `ConfigError` when another daemon has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"another thawd works in {path.parent}",
+                hint="Stop it, or give this one another state_directory",
+            ) from None
+        yield
+    finally:
+        with suppress(OSError):
+            os.close(descriptor)

@@ -1,0 +1,117 @@
+"""One start on trial: bring up an environment in a given way, hand it events, tell how long each step took, discard it.
+
+This is how `thaw demo`, `thaw check` and the benchmarks see what a start costs and what a clone says, without a pool
+between. The events are answered by the function itself; nothing is measured that an invocation would not do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
+
+import trio
+from attrs import field, frozen
+from thaw_agent import wire
+
+from thawd.catalog.models import FunctionVersion
+from thawd.errors import ThawError
+from thawd.fleet.environment import Environment, Start
+from thawd.fleet.start import Starter
+from thawd.guest.session import LogLine
+
+
+class How(StrEnum):
+    """Ways to start an environment."""
+
+    COLD = "cold"  # kernel boot, then init
+    BASE = "base"  # restore of the base snapshot, then init: $LATEST, or no SnapStart
+    RESTORE = "restore"  # restore of the version's own snapshot
+
+
+@frozen(kw_only=True)
+class Answer:
+    """What the function said to one event. `took_ms` from sending the event to the whole response."""
+
+    payload: bytes
+    error_type: str | None
+    took_ms: float
+
+
+@frozen(kw_only=True)
+class Trial:
+    """One start. `first_response_ms` runs from the beginning of the start to the response to the first event."""
+
+    how: How
+    first_response_ms: float
+    start: Start
+    answers: tuple[Answer, ...]
+    log: tuple[str, ...] = field(factory=tuple)
+
+
+def scope(starter: Starter, version: FunctionVersion, how: How) -> AbstractAsyncContextManager[Environment]:
+    """The scope of such a start. Raises `ThawError` for a restore of a version without a snapshot."""
+    match how:
+        case How.COLD:
+            return starter.cold(version)
+        case How.BASE:
+            return starter.initialised(version)
+        case How.RESTORE:
+            if not version.snapshotted:
+                raise ThawError(
+                    f"{version.function_name}:{version.version} has no snapshot",
+                    hint="Turn SnapStart on and publish a version: thaw publish",
+                )
+            return starter.restored(version)
+
+
+async def try_start(
+    starter: Starter, version: FunctionVersion, how: How, events: Sequence[bytes]
+) -> Trial:
+    """Start one environment, hand it the events one after the other, and end it.
+
+    Raises what the start raises (`InitFailure`, `RestoreFailure`, `StartTimeout`, `EngineError`).
+    """
+    if how is How.BASE:
+        # The base snapshot is made once an image: no part of a start.
+        await starter.ensure_base(version)
+    began = trio.current_time()
+    async with scope(starter, version, how) as environment:
+        lines: list[str] = []
+        write = environment.session.on_log
+
+        def keep(line: LogLine) -> None:
+            lines.append(line.text)
+            write(line)
+
+        environment.listen(keep)
+        answers: list[Answer] = []
+        first_response_ms = 0.0
+        for number, event in enumerate(events):
+            sent = trio.current_time()
+            with trio.fail_after(version.timeout_s):
+                guest = await environment.session.invoke(
+                    wire.Invoke(
+                        request_id=f"00000000-0000-4000-8000-{number:012d}",
+                        deadline_ms=round((time.time() + version.timeout_s) * 1e3),
+                        function_arn=f"arn:aws:lambda:{starter.region}:000000000000:function:{version.function_name}",
+                        clock_ns=time.time_ns(),
+                    ),
+                    event,
+                )
+                reply = await guest.reply()
+                now = trio.current_time()
+                if number == 0:
+                    first_response_ms = (now - began) * 1e3
+                answers.append(
+                    Answer(payload=reply.body, error_type=reply.error_type, took_ms=(now - sent) * 1e3)
+                )
+                await guest.done()
+        return Trial(
+            how=how,
+            first_response_ms=first_response_ms,
+            start=environment.start,
+            answers=tuple(answers),
+            log=tuple(lines),
+        )
