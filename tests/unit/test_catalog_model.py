@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -39,13 +40,12 @@ class CatalogMachine(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
     def expect(self, error: type[Exception] | None, call: Any) -> Any:
-        try:
-            result = call()
-        except (FunctionExists, FunctionNotFound, StateConflict, StaleRevision) as raised:
-            assert type(raised) is error  # noqa: PT017 - which error depends on the model
-            return None
-        assert error is None
-        return result
+        if error is None:
+            return call()
+        with pytest.raises(error) as caught:
+            call()
+        assert type(caught.value) is error
+        return None
 
     @rule(name=names, snap=st.sampled_from(ApplyOn))
     def create(self, name: str, snap: ApplyOn) -> None:

@@ -87,7 +87,8 @@ class Connection:
                 while request := await self._next_request():
                     await self._serve(request)
                     if not self._next_cycle():
-                        await self._linger()
+                        if self._http.their_state in {h11.SEND_BODY, h11.ERROR}:
+                            await self._linger()
                         break
             except _Gone:
                 pass
@@ -230,7 +231,7 @@ class Connection:
         body = response.body
         if isinstance(body, bytes) and response.status != 204:
             headers.append(("Content-Length", str(len(body))))
-        if self._draining or not self._body_ended():
+        if not self._body_ended() or self._draining:
             headers.append(("Connection", "close"))
         try:
             head = self._http.send(
