@@ -416,7 +416,7 @@ class TestInvoke:
         status, out, err = thaw("invoke", "hello")
 
         assert (status, out) == (1, '{"errorType": "KeyError"}\n')
-        assert err == "thaw: hello failed (Unhandled). Its log: thaw logs hello\n"
+        assert err == "thaw: hello failed (Unhandled). Its log: thaw logs 'hello:$LATEST'\n"
 
     def test_json_holds_everything(self, hello, thaw):
         log = base64.b64encode(b"REPORT\n").decode()

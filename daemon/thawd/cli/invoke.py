@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,10 +71,9 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         if answer.payload:
             terminal.out.write(answer.payload.decode(errors="replace").rstrip("\n") + "\n")
     if answer.function_error:
+        ran = f"{name.name}:{answer.executed_version or name.qualifier or '$LATEST'}"
         terminal.note(
-            f"thaw: {name} failed ({answer.function_error}). Its log: thaw logs {name}"
-            if not terminal.json
-            else f"thaw: {name} failed ({answer.function_error})"
+            f"thaw: {name} failed ({answer.function_error}). Its log: thaw logs {shlex.quote(ran)}"
         )
         return Exit.NO
     return Exit.OK
