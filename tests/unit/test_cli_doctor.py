@@ -111,6 +111,31 @@ def test_kvm_matters_as_much_as_the_engine_needs_it(host, engine, present, statu
 
 
 @pytest.mark.parametrize(
+    ("usable", "boot", "status", "says"),
+    [
+        (True, "this", Status.OK, "a guest was booted on it"),
+        (False, "this", Status.WARN, "it does not work: the guest did not come up"),
+        (False, "earlier", Status.OK, "is tried when the daemon starts"),
+    ],
+)
+def test_the_probes_verdict_on_kvm_counts_until_the_next_boot(host, usable, boot, status, says):
+    """As `thawd.engines.probe` writes it."""
+    probe = pytest.importorskip("thawd.engines.probe")
+    (host.root / "proc/sys/kernel/random").mkdir(parents=True)
+    write(host, "proc/sys/kernel/random/boot_id", "this\n")
+    host.config.state_directory.mkdir()
+    probe._remember(
+        host.config.state_directory / "engine.json",
+        {"engine": "qemu-kvm", "boot_id": boot},
+        probe.Probe(engine="qemu-kvm", usable=usable, reason="the guest did not come up"),
+    )
+    finding = only(diagnosis.kvm, host)
+
+    assert finding.status is status
+    assert says in finding.detail
+
+
+@pytest.mark.parametrize(
     ("available_mib", "status"),
     [(4000, Status.OK), (600, Status.WARN), (100, Status.FAIL)],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import signal
+import socket
 
 import pytest
 from attrs import define
@@ -14,7 +16,7 @@ from thawd.cli import main as main_module
 from thawd.cli.arguments import FunctionName, assignment, function_name, plain_function_name
 from thawd.cli.client import ApiError, SocketForbidden
 from thawd.cli.main import COMMANDS, main, status_of
-from thawd.cli.terminal import Terminal
+from thawd.cli.terminal import PROGRESS_AFTER_S, TICK_S, Terminal
 from thawd.errors import (
     BundleError,
     ConfigError,
@@ -185,6 +187,24 @@ class TestTerminal:
                 progress.update(step)
 
         assert plain.getvalue() == "Building: packages\nBuilding: kernel\n"
+
+    @pytest.mark.parametrize(
+        ("stream", "shown"),
+        [(Screen, "\rInvoking f: waiting  "), (io.StringIO, "Invoking f: waiting\n")],
+    )
+    def test_progress_goes_on_while_the_command_waits_in_one_call(self, stream, shown):
+        """The step is told early, before anything is worth showing; then comes one long system call."""
+        err = stream()
+        near, far = socket.socketpair()
+        with near, far:
+            near.settimeout(PROGRESS_AFTER_S + 3 * TICK_S)
+            with Terminal(io.StringIO(), err, ticks=True).progress("Invoking f") as progress:
+                progress.update("waiting")
+                with pytest.raises(TimeoutError):
+                    near.recv(1)
+
+        assert err.getvalue().startswith(shown)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
     @pytest.mark.parametrize("stream", [Screen, io.StringIO])
     def test_quick_work_shows_nothing(self, stream):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -145,7 +146,28 @@ def kvm(host: Host) -> Iterator[Finding]:
             "sudo usermod -aG kvm $USER, then log in again",
         )
     else:
-        yield ok("kvm", f"{device} opens")
+        yield _verdict(host, bad)
+
+
+def _verdict(host: Host, bad: Callable[[str, str, str], Finding]) -> Finding:
+    """What the daemon found when it booted a guest on KVM (`thawd.engines.probe`), if that was since this boot."""
+    try:
+        record = json.loads((host.config.state_directory / "engine.json").read_text())
+        probed_since_boot = (
+            record["key"]["boot_id"] == host.read("/proc/sys/kernel/random/boot_id").strip()
+        )
+        usable, reason = record["probe"]["usable"], record["probe"]["reason"]
+    except (OSError, ValueError, KeyError, TypeError):
+        probed_since_boot = False
+    if not probed_since_boot:
+        return ok("kvm", "/dev/kvm opens; whether it works is tried when the daemon starts")
+    if usable:
+        return ok("kvm", "a guest was booted on it")
+    return bad(
+        "kvm",
+        f"it does not work: {reason}; thawd works by emulation, some ten times slower",
+        "Nested virtualisation may be off or emulated by the host; engine = qemu-tcg ends the probing",
+    )
 
 
 def image_tools(host: Host) -> Iterator[Finding]:

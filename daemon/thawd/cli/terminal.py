@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from attrs import define, field
@@ -19,6 +21,8 @@ _STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow":
 PROGRESS_AFTER_S: Final = 0.3
 """Nothing is shown for work that ends sooner: a line that flashes by is noise."""
 
+TICK_S: Final = 0.1
+
 
 @define(eq=False)
 class Terminal:
@@ -28,6 +32,8 @@ class Terminal:
     err: TextIO
     json: bool = False
     color: bool = False
+    ticks: bool = False
+    """Whether progress goes on by itself while the command waits in one call."""
     _clock: Callable[[], float] = time.monotonic
 
     @classmethod
@@ -36,7 +42,9 @@ class Terminal:
         color = (
             sys.stdout.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
         )
-        return cls(sys.stdout, sys.stderr, color=color)
+        # Only the main thread may have the alarm that makes it tick.
+        ticks = threading.current_thread() is threading.main_thread()
+        return cls(sys.stdout, sys.stderr, color=color, ticks=ticks)
 
     def style(self, text: str, *styles: str) -> str:
         """`text` in colour, where there is colour."""
@@ -75,9 +83,25 @@ class Terminal:
         """Show that work goes on until the scope ends; call `update` on what is yielded whenever there is news."""
         progress = Progress(self.err, title, self.err.isatty(), self._clock)
         try:
-            yield progress
+            with _alarm(progress.show) if self.ticks else nullcontext():
+                yield progress
         finally:
             progress.clear()
+
+
+@contextmanager
+def _alarm(action: Callable[[], None]) -> Iterator[None]:
+    """Call `action` every `TICK_S`, whatever the main thread waits for.
+
+    A signal needs neither thread nor event loop, and Python goes on with an interrupted system call by itself (PEP 475).
+    """
+    before = signal.signal(signal.SIGALRM, lambda *_: action())
+    signal.setitimer(signal.ITIMER_REAL, PROGRESS_AFTER_S, TICK_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @define(eq=False)
@@ -89,8 +113,10 @@ class Progress:
     _rewrite: bool
     _clock: Callable[[], float]
     _started: float = field(init=False)
-    _shown: str = field(default="", init=False)
-    _step: str | None = field(default=None, init=False)
+    _step: str = field(default="", init=False)
+    _fraction: float | None = field(default=None, init=False)
+    _told: str = field(default="", init=False)
+    _writing: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._started = self._clock()
@@ -102,24 +128,34 @@ class Progress:
 
     def update(self, step: str, fraction: float | None = None) -> None:
         """The work is now at `step`; `fraction` (0 to 1) where an end is in sight."""
-        if self.elapsed_s < PROGRESS_AFTER_S:
+        self._step, self._fraction = step, fraction
+        self.show()
+
+    def show(self) -> None:
+        """Show how it stands. Does nothing while it is at it: an alarm may come at any moment."""
+        if self._writing or self.elapsed_s < PROGRESS_AFTER_S:
             return
-        if not self._rewrite:
-            if step != self._step:
-                print(f"{self.title}: {step}", file=self._stream, flush=True)
-                self._step = step
-            return
-        percent = "" if fraction is None else f" {fraction:4.0%}"
-        line = f"{self.title}: {step}{percent}  {self.elapsed_s:.1f} s"
-        # A line that wraps cannot be rewritten.
-        line = line[: shutil.get_terminal_size().columns - 1]
-        self._stream.write("\r" + line + "\x1b[K")
-        self._stream.flush()
-        self._shown = line
+        self._writing = True
+        if self._rewrite:
+            percent = "" if self._fraction is None else f" {self._fraction:4.0%}"
+            line = f"{self._line()}{percent}  {self.elapsed_s:.1f} s"
+            # A line that wraps cannot be rewritten.
+            self._write("\r" + line[: shutil.get_terminal_size().columns - 1] + "\x1b[K")
+            self._told = line
+        elif self._told != self._line():
+            self._told = self._line()
+            self._write(self._told + "\n")
+        self._writing = False
 
     def clear(self) -> None:
         """Take the line away."""
-        if self._shown:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-            self._shown = ""
+        if self._rewrite and self._told:
+            self._write("\r\x1b[K")
+            self._told = ""
+
+    def _line(self) -> str:
+        return f"{self.title}: {self._step}" if self._step else self.title
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
