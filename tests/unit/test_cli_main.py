@@ -13,10 +13,11 @@ from attrs import define
 
 from thawd import __version__
 from thawd.cli import main as main_module
+from thawd.cli import terminal as terminal_module
 from thawd.cli.arguments import FunctionName, assignment, function_name, plain_function_name
 from thawd.cli.client import ApiError, SocketForbidden
 from thawd.cli.main import COMMANDS, main, status_of
-from thawd.cli.terminal import PROGRESS_AFTER_S, TICK_S, Terminal
+from thawd.cli.terminal import Terminal
 from thawd.errors import (
     BundleError,
     ConfigError,
@@ -192,12 +193,14 @@ class TestTerminal:
         ("stream", "shown"),
         [(Screen, "\rInvoking f: waiting  "), (io.StringIO, "Invoking f: waiting\n")],
     )
-    def test_progress_goes_on_while_the_command_waits_in_one_call(self, stream, shown):
+    def test_progress_goes_on_while_the_command_waits_in_one_call(self, stream, shown, monkeypatch):
         """The step is told early, before anything is worth showing; then comes one long system call."""
+        monkeypatch.setattr(terminal_module, "PROGRESS_AFTER_S", 0.03)
+        monkeypatch.setattr(terminal_module, "TICK_S", 0.01)
         err = stream()
         near, far = socket.socketpair()
         with near, far:
-            near.settimeout(PROGRESS_AFTER_S + 3 * TICK_S)
+            near.settimeout(0.1)
             with Terminal(io.StringIO(), err, ticks=True).progress("Invoking f") as progress:
                 progress.update("waiting")
                 with pytest.raises(TimeoutError):
