@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _converter: Final = cattrs.Converter()
 
+_ALL: Final = -1
+"""No limit (SQLite, LIMIT)."""
+
 _NOT_CONFIGURATION: Final = frozenset(
     {
         "function_name",
@@ -134,7 +137,7 @@ class Catalog:
         self._set_function(name, "reserved_concurrency", reserved)
         return self.function(name)
 
-    def functions(self, *, after: str = "", limit: int = 50) -> list[FunctionVersion]:
+    def functions(self, *, after: str = "", limit: int = _ALL) -> list[FunctionVersion]:
         """`$LATEST` of each function by name, those after the name `after`."""
         return self._select(
             "number = 0 AND function_name > ? ORDER BY function_name LIMIT ?", after, limit
@@ -163,7 +166,7 @@ class Catalog:
         return self._read.setdefault((name, number), found[0])
 
     def versions(
-        self, name: str, *, after: str | None = None, limit: int = 50
+        self, name: str, *, after: str | None = None, limit: int = _ALL
     ) -> list[FunctionVersion]:
         """A function's versions, `$LATEST` first, then oldest first; those after the version `after`."""
         self.function(name)
@@ -173,7 +176,7 @@ class Catalog:
         )
 
     def all_versions(
-        self, *, after: tuple[str, str] | None = None, limit: int = 50
+        self, *, after: tuple[str, str] | None = None, limit: int = _ALL
     ) -> list[FunctionVersion]:
         """Every version of every function, ordered by name, then as `versions`; those after (name, version)."""
         name, number = ("", -1) if after is None else (after[0], _number(after[1]))
