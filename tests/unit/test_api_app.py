@@ -1,0 +1,296 @@
+"""Operations without sockets: what real clients do not send, and what happens when things end half way."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import define, field, frozen
+
+from thawd.api.app import build
+from thawd.api.core import Core
+from thawd.catalog.models import State
+from thawd.catalog.store import Catalog
+from thawd.errors import BundleError
+from thawd.http import Request, RequestRefused
+from thawd.invoke.model import InvokeRefused, Outcome
+from thawd.observe.logbook import LogBook
+
+
+@frozen
+class Body:
+    data: list[bytes]
+
+    async def receive(self):
+        return self.data.pop() if self.data else b""
+
+
+@frozen
+class Bundle:
+    code_sha256_base64: str = "c2hh"
+    zip_size: int = 3
+
+
+@define
+class Fakes:
+    """Bundles, publisher and invoker in one, with everything they were asked."""
+
+    catalog: Catalog
+    asked: list = field(factory=list)
+    bundle_error: Exception | None = None
+    invoke_error: Exception | None = None
+    forgetting: trio.Event | None = None
+
+    async def add(self, _):
+        await trio.lowlevel.checkpoint()
+        if self.bundle_error:
+            raise self.bundle_error
+        return Bundle()
+
+    def publish(self, version):
+        self.asked.append(("publish", version.function_name, version.version))
+
+    async def forget(self, name, version=None):
+        if self.forgetting is not None:
+            self.forgetting.set()
+            await trio.sleep(1)
+        self.asked.append(("forget", name, version))
+
+    async def invoke(self, invocation):
+        if self.invoke_error:
+            raise self.invoke_error
+        self.asked.append(invocation)
+        return Outcome(payload=invocation.payload, function_error=None, executed_version="1")
+
+    async def try_start(self, *_):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def fakes(tmp_path):
+    with Catalog.open(tmp_path / "c.db") as catalog:
+        yield Fakes(catalog)
+
+
+@pytest.fixture
+def call(fakes, tmp_path):
+    """Makes a request and returns status, headers and body, parsed if it is JSON."""
+    app = build(
+        Core(
+            catalog=fakes.catalog,
+            bundles=fakes,
+            logs=LogBook(tmp_path / "logs"),
+            try_start=fakes.try_start,
+            find_zip=lambda _: tmp_path / "f.zip",
+            publisher=fakes,
+            invoker=fakes,
+            runtimes=lambda: ("python3.13",),
+            health=lambda: {"engine": "fake"},
+            statistics=lambda: {"bundle": Bundle(), "paths": {Path("/a"), Path("/a")}},
+        )
+    )
+
+    async def call(method, target, body=b"", **headers):
+        path, _, query = target.partition("?")
+        request = Request(
+            id="the-request-id",
+            method=method,
+            raw_path=path,
+            raw_query=query,
+            headers={
+                name.replace("_", "-").lower().encode(): value.encode()
+                for name, value in headers.items()
+            },
+            body_limit=1000,
+            source=Body([body if isinstance(body, bytes) else json.dumps(body).encode()]),
+        )
+        answer = await app(request)
+        sent = {name.lower(): value for name, value in answer.headers}
+        assert sent["x-amzn-requestid"] == "the-request-id"
+        if sent.get("content-type") == "application/json":
+            return answer.status, sent, json.loads(answer.body)
+        return answer.status, sent, answer.body
+
+    return call
+
+
+FUNCTIONS = "/2015-03-31/functions"
+CREATE = {
+    "FunctionName": "f",
+    "Runtime": "python3.13",
+    "Handler": "app.handler",
+    "Role": "arn:aws:iam::000000000000:role/r",
+    "Code": {"ZipFile": base64.b64encode(b"zip").decode()},
+    "SnapStart": {"ApplyOn": "PublishedVersions"},
+}
+
+
+@pytest.fixture
+async def function(call):
+    status, *_ = await call("POST", FUNCTIONS, CREATE)
+    assert status == 201
+
+
+async def test_an_unknown_path_is_lambdas_unknown_operation(call):
+    status, headers, body = await call("GET", "/nope")
+
+    assert (status, headers["x-amzn-errortype"]) == (404, "UnknownOperationException")
+    assert body == {"Type": "User", "message": "Not Found"}
+
+
+async def test_health_and_statistics_are_plain_json(call, function):
+    _, _, health = await call("GET", "/thaw/v1/health")
+    _, _, statistics = await call("GET", "/thaw/v1/statistics")
+
+    assert (health["status"], health["engine"], health["runtimes"]) == (
+        "ok",
+        "fake",
+        ["python3.13"],
+    )
+    assert statistics["catalog"]["functions"] == 1
+    assert statistics["bundle"]["zip_size"] == 3
+    assert statistics["paths"] == ["/a"]
+
+
+async def test_a_bundle_error_is_the_clients(call, fakes):
+    fakes.bundle_error = BundleError("Unzipped size must be smaller than 262144000 bytes")
+    status, headers, body = await call("POST", FUNCTIONS, CREATE)
+
+    assert (status, headers["x-amzn-errortype"]) == (400, "InvalidParameterValueException")
+    assert body["message"] == "Unzipped size must be smaller than 262144000 bytes"
+    assert fakes.catalog.functions() == []
+
+
+@pytest.mark.parametrize("text", ["%%%", "YQ", "Y Q=="])
+async def test_a_zip_that_is_not_base64_is_refused(call, text):
+    status, _, body = await call("POST", FUNCTIONS, {**CREATE, "Code": {"ZipFile": text}})
+
+    assert (status, body["message"]) == (400, "ZipFile is not base64")
+
+
+async def test_a_snapstart_version_is_handed_to_the_publisher_once(call, fakes, function):
+    for _ in range(2):
+        status, _, body = await call("POST", f"{FUNCTIONS}/f/versions")
+
+        assert (status, body["Version"], body["State"]) == (201, "1", "Pending")
+        assert body["LastUpdateStatus"] is None
+    assert fakes.asked == [("publish", "f", "1")]
+
+
+async def test_deletion_frees_what_the_version_had(call, fakes, function):
+    await call("POST", f"{FUNCTIONS}/f/versions")
+    fakes.asked.clear()
+    await call("DELETE", f"{FUNCTIONS}/f?Qualifier=1")
+    await call("DELETE", f"{FUNCTIONS}/f")
+
+    assert fakes.asked == [("forget", "f", "1"), ("forget", "f", None)]
+
+
+async def test_a_client_that_leaves_in_a_deletion_leaves_nothing_behind(
+    call, fakes, function, autojump_clock
+):
+    fakes.forgetting = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call, "DELETE", f"{FUNCTIONS}/f")
+        await fakes.forgetting.wait()
+        nursery.cancel_scope.cancel()
+
+    assert fakes.asked == [("forget", "f", None)]
+
+
+async def test_an_invocation_reaches_the_core_whole(call, fakes, function):
+    await call("POST", f"{FUNCTIONS}/f/versions")
+    fakes.catalog.set_state("f", "1", State.ACTIVE)
+    context = {"client": {"app_title": "ü"}}
+    await call(
+        "POST",
+        f"{FUNCTIONS}/f%3A1/invocations",
+        b'{"a": 1}',
+        X_Amz_Client_Context=base64.b64encode(json.dumps(context).encode()).decode(),
+        X_Amz_Log_Type="Tail",
+    )
+    invocation = fakes.asked[-1]
+
+    assert invocation.version == fakes.catalog.version("f", "1")
+    assert invocation.payload == b'{"a": 1}'
+    assert json.loads(invocation.client_context) == context
+    assert invocation.invoked_arn.endswith(":function:f:1")
+    assert (invocation.qualifier, invocation.log_tail) == ("1", True)
+    assert invocation.request_id == "the-request-id"
+
+
+async def test_no_payload_is_an_empty_object(call, function):
+    assert (await call("POST", f"{FUNCTIONS}/f/invocations"))[2] == {}
+
+
+async def test_throttling_says_when_and_why(call, fakes, function):
+    fakes.invoke_error = InvokeRefused("TooManyRequestsException", 429, "Rate Exceeded.")
+    status, headers, body = await call("POST", f"{FUNCTIONS}/f/invocations")
+
+    assert (status, headers["retry-after"]) == (429, "1")
+    assert body["Reason"] == "ConcurrentInvocationLimitExceeded"
+
+
+@pytest.mark.parametrize("marker", ["x", "e30=", base64.b64encode(b'["a"]').decode(), "W10="])
+async def test_a_marker_that_no_list_gave_is_refused(call, marker):
+    status, _, body = await call("GET", f"{FUNCTIONS}?Marker={marker}")
+
+    assert status == 400
+    assert "Marker" in body["message"]
+
+
+@pytest.mark.parametrize(
+    ("size", "status"), [("0", 400), ("x", 400), ("10001", 400), ("10000", 200)]
+)
+async def test_page_sizes_have_limits(call, size, status):
+    assert (await call("GET", f"{FUNCTIONS}?MaxItems={size}"))[0] == status
+
+
+async def test_all_versions_of_all_functions_are_listed_on_request(call, fakes, function):
+    await call("POST", f"{FUNCTIONS}/f/versions")
+    _, _, body = await call("GET", f"{FUNCTIONS}?FunctionVersion=ALL")
+
+    assert [item["FunctionArn"].rpartition(":")[2] for item in body["Functions"]] == [
+        "$LATEST",
+        "1",
+    ]
+
+
+async def test_a_missing_zip_is_our_fault_and_says_what_to_do(call, function):
+    status, headers, body = await call("GET", "/thaw/v1/functions/f/code")
+
+    assert (status, headers["x-amzn-errortype"]) == (500, "ServiceException")
+    assert "Update the function's code" in body["Message"]
+
+
+async def test_a_body_too_large_for_the_operation_is_413(call, function):
+    big = json.dumps({"Description": "x" * (2 << 20)}).encode()
+    status, headers, _ = await call(
+        "POST", f"{FUNCTIONS}/f/versions", big, Content_Length=str(len(big))
+    )
+
+    assert (status, headers["x-amzn-errortype"]) == (413, "RequestEntityTooLargeException")
+
+
+async def test_what_http_refuses_has_lambdas_form():
+    with Catalog.open(Path(":memory:")) as catalog:
+        fakes = Fakes(catalog)
+        app = build(
+            Core(
+                catalog=catalog,
+                bundles=fakes,
+                logs=LogBook(Path("unused")),
+                try_start=fakes.try_start,
+                find_zip=lambda _: Path("unused"),
+                publisher=fakes,
+                invoker=fakes,
+                runtimes=tuple,
+            )
+        )
+        answer = app.refuse(RequestRefused(405, headers=[("Allow", "GET")]), "an-id")
+
+    assert answer.status == 405
+    assert {("Allow", "GET"), ("x-amzn-RequestId", "an-id")} <= set(answer.headers)
