@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +22,10 @@ from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied
 
 _RECORDS: Final = "machines"
+_STATE: Final = 0
 _START_TIME: Final = 19
 _CPU_TIMES: Final = slice(11, 13)
-"""Positions in /proc/PID/stat after the command name (proc_pid_stat(5): fields 22, 14 and 15)."""
+"""Positions in /proc/PID/stat after the command name (proc_pid_stat(5): fields 3, 22, 14 and 15)."""
 
 
 def _stat_fields(pid: int) -> list[str]:
@@ -138,7 +139,8 @@ async def run_vmm(
             popen.wait()
         if pidfd >= 0:
             os.close(pidfd)
-        record.unlink(missing_ok=True)
+        with suppress(OSError):  # a record without its process means nobody
+            record.unlink()
 
 
 def _write_record(record: Path, pid: int) -> None:
@@ -182,8 +184,9 @@ async def _kill_exactly(pid: int, start_ticks: int) -> bool:
         return False
     try:
         # The descriptor was opened first: if the start time read afterwards is right, it is that process's.
-        if int(_stat_fields(pid)[_START_TIME]) != start_ticks:
-            return False
+        stat = _stat_fields(pid)
+        if int(stat[_START_TIME]) != start_ticks or stat[_STATE] in "ZX":
+            return False  # another process, or one that has ended and waits to be reaped
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         await trio.lowlevel.wait_readable(pidfd)
     except (FileNotFoundError, ProcessLookupError):

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any, Literal
 
@@ -301,5 +302,4 @@ class FakeEngine(Engine):
             self.machines.remove(machine)
             await trio.aclose_forcefully(host)
             if directory is not None:
-                (directory / "memory").unlink(missing_ok=True)
-                directory.rmdir()
+                rmtree(directory)

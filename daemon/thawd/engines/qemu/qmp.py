@@ -129,8 +129,9 @@ class QmpClient:
             }
         pending = self._pending[message["id"]] = _Pending(command)
         try:
-            await self._send(json.dumps(message).encode() + b"\n", descriptor)
-            await pending.done.wait()
+            if not self._closed:
+                await self._send(json.dumps(message).encode() + b"\n", descriptor)
+                await pending.done.wait()
         finally:
             del self._pending[message["id"]]
         if pending.reply is None:
@@ -177,7 +178,7 @@ class QmpClient:
     async def _send(self, data: bytes, descriptor: int | None) -> None:
         async with self._sending:
             if self._closed:
-                return  # the caller finds no reply
+                return  # while we waited for the lock; whoever waits for a reply has been told
             rights = []
             if descriptor is not None:
                 rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
