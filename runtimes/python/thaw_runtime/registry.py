@@ -157,6 +157,10 @@ class Registry:
         self._finder.remove()
         for name in self._always:
             self._load(name)
+        for name in self._by_library:
+            # Namespace packages have no code whose end could be waited for.
+            if name in sys.modules and name not in self._entries:
+                self._load(name)
         active = self._active()
         context = Context(_live_objects(kind for _, fixer in active for kind in fixer.collects()))
         for entry, fixer in active:

@@ -9,6 +9,7 @@ too. A copy that exports nothing is found by structure (`thaw_runtime.drbg`) and
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ class OpenSslFixer(Fixer):
         for function in exported.values():
             function.argtypes = (ctypes.c_char_p, ctypes.c_int, ctypes.c_double)
             function.restype = None
+            # A copy that nobody has used yet sets itself up at this call: a millisecond that no clone shall pay.
+            function(os.urandom(32), 32, 0.0)
             self._add.append(function)
         self._find_hidden([path for path in libraries if path not in exported], context)
         if not self._add and not self._addresses:
