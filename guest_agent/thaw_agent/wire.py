@@ -36,6 +36,9 @@ MAX_PAYLOAD: Final = 256 * 1024
 END: Final = 1
 MACHINE_STREAM: Final = 0
 
+PORT_NAME: Final = "thaw.agent"
+"""Name of the virtio-serial port that carries the channel."""
+
 MAX_BODY: Final = 6_291_556
 """Lambda's limit in bytes on an event or a response (6 MB and a little; Lambda quotas page, Runtime API 413)."""
 

@@ -1,0 +1,34 @@
+"""PID 1 of a guest: `python3 -m thaw_agent`."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import traceback
+
+from . import channel, init
+from .agent import Agent
+from .loop import Loop
+
+
+def main() -> None:
+    """Set the machine up and serve until it ends, which the host decides."""
+    init.set_up()
+    loop = Loop()
+    agent = Agent(loop, channel.open_port())
+    # What is allocated up to here lives for ever: clones should not touch (and so copy) it for a collection.
+    gc.collect()
+    gc.freeze()
+    try:
+        loop.run()
+    except Exception:  # noqa: BLE001 - whatever it was, the host must learn of it before the machine goes
+        text = traceback.format_exc()
+        print(f"thaw_agent: {text}", file=sys.stderr, flush=True)
+        agent.fault(text)
+    # PID 1 must not return while the kernel runs: its end is a panic, which ends the machine.
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The steps that make a clone somebody of its own, in their order, each timed. While they run, nothing else can:
+the function's cgroup is frozen. A step that fails raises, and the machine must not be used."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from .. import system, wire
+from . import identity, sockets
+
+
+class Function(Protocol):
+    """The frozen function."""
+
+    def processes(self) -> list[int]:
+        """Its process ids."""
+
+    def thaw(self) -> None:
+        """Let it run."""
+
+
+Step = tuple[str, Callable[[], object]]
+
+
+class StepFailed(Exception):
+    """A step went wrong: `name` says which."""
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        super().__init__(f"restore step {name} failed: {error}")
+        self.name = name
+
+
+def own_steps(message: wire.Init | wire.Restore, *, reseed: bool = True) -> list[Step]:
+    """Clock, entropy, identity: what every start from a shared snapshot needs, the base snapshot included.
+
+    The clock comes first: OpenSSL's generators reseed when it jumps. Entropy comes before any process may draw.
+    """
+    steps: list[Step] = [("clock", lambda: system.set_clock(message.clock_ns))]
+    if reseed:
+        steps.append(("entropy", lambda: system.add_entropy(bytes.fromhex(message.entropy))))
+    steps.append(
+        ("identity", lambda: identity.assume(message.hostname, message.machine_id, message.boot_id))
+    )
+    return steps
+
+
+def function_steps(function: Function, *, api_port: int) -> list[Step]:
+    """What concerns the frozen function: its connections, then its thaw."""
+    return [
+        ("sockets", lambda: sockets.shut(function.processes(), keep_port=api_port)),
+        ("thaw", function.thaw),
+    ]
+
+
+def run(steps: Sequence[Step]) -> dict[str, int]:
+    """Run steps in order; microseconds by name. Raises `StepFailed` at the first that fails."""
+    took: dict[str, int] = {}
+    for name, step in steps:
+        began = time.perf_counter_ns()
+        try:
+            step()
+        except (OSError, ValueError) as error:
+            raise StepFailed(name, error) from error
+        took[name] = (time.perf_counter_ns() - began) // 1000
+    return took
