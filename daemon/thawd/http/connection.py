@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import uuid
 from collections.abc import AsyncGenerator
@@ -67,7 +68,12 @@ class Connection:
     _inbox: Inbox = field(init=False)
     _http: h11.Connection = field(init=False)
     _waiting: trio.CancelScope | None = None
+    _answering: trio.CancelScope = field(factory=trio.CancelScope)
+    """Holds the handler and the sending of its answer; cancelled when the client goes or does not take what it asked
+    for."""
     _draining: bool = False
+    _fed: bool = False
+    """Whether h11 may hold bytes of the next request: it need not be asked when it was given none."""
 
     def __attrs_post_init__(self) -> None:
         self._inbox = Inbox(self.stream)
@@ -110,7 +116,7 @@ class Connection:
         deadline: float | None = None
         while True:
             try:
-                event = self._http.next_event()
+                event = self._http.next_event() if self._fed else h11.NEED_DATA
             except h11.RemoteProtocolError as error:
                 await self._refuse(RequestRefused(error.error_status_hint, str(error)))
                 return None
@@ -135,6 +141,7 @@ class Connection:
             if deadline is None:
                 deadline = trio.current_time() + self.limits.header_s
             self._http.receive_data(piece)
+            self._fed = True
 
     def _request(self, event: h11.Request) -> Request:
         headers: dict[bytes, bytes] = {}
@@ -188,6 +195,7 @@ class Connection:
         status = 0
         try:
             with trio.CancelScope() as scope:
+                self._answering = scope
                 self._inbox.on_gone = scope.cancel
                 if self._inbox.gone:
                     scope.cancel()
@@ -279,19 +287,22 @@ class Connection:
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             self._draining = True
             _log.info("http.refused", status=refusal.status, reason=refusal.reason)
-            await self._send(self.render_error(refusal, str(uuid.uuid4())), head_only=False)
-            await self._linger()
+            with trio.CancelScope() as scope:
+                self._answering = scope
+                await self._send(self.render_error(refusal, str(uuid.uuid4())), head_only=False)
+            if not scope.cancelled_caught:
+                await self._linger()
 
     async def _write(self, data: bytes) -> None:
         if not data:
             return
-        with trio.move_on_after(self.limits.write_s) as scope:
-            try:
-                await self.stream.send_all(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                raise _Gone from error
-        if scope.cancelled_caught:
-            raise _Gone
+        # A scope of its own for each write would cost as much as the write.
+        self._answering.deadline = trio.current_time() + self.limits.write_s
+        try:
+            await self.stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise _Gone from error
+        self._answering.deadline = math.inf
 
     # -----------------------------------------------------------------------------------------------------------------
     # Between requests
@@ -309,6 +320,7 @@ class Connection:
     def _next_cycle(self) -> bool:
         """Make ready for another request, if the connection is to live."""
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._fed = bool(self._http.trailing_data[0]) or self._http.trailing_data[1]
             self._http.start_next_cycle()
             return True
         return False

@@ -75,7 +75,9 @@ def _find(node: _Node, segments: list[str], at: int, values: list[str]) -> _Node
     """The node of a path, with what its wildcards matched appended to `values`."""
     if at == len(segments):
         return node if node.handlers else None
-    segment = unquote(segments[at], errors="strict")
+    segment = segments[at]
+    if "%" in segment:
+        segment = unquote(segment, errors="strict")
     literal = node.literals.get(segment)
     if literal is not None and (found := _find(literal, segments, at + 1, values)):
         return found
