@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from attrs import define, field
 
 from thawd import config
 from thawd.cli import diagnosis
 from thawd.cli.diagnosis import Finding, Host, Status
 from thawd.cli.main import main
 from thawd.config import Config
+
+
+@define
+class FakeImages:
+    """An image store with one image of each of `runtimes`."""
+
+    runtimes: list[str] = field(factory=list)
+
+    def __call__(self, _directory):
+        return self
+
+    def list(self):
+        return [SimpleNamespace(runtime=runtime) for runtime in self.runtimes]
+
+
+@pytest.fixture(autouse=True)
+def images(monkeypatch):
+    fake = FakeImages(["python3.13"])
+    monkeypatch.setitem(sys.modules, "thawd.images.store", SimpleNamespace(ImageStore=fake))
+    return fake
 
 
 @pytest.fixture
@@ -76,6 +99,12 @@ def test_whoever_has_a_lack_has_a_way_out(host):
         "qemu", "kvm", "mmdebstrap", "mkfs.erofs", "memory", "swap", "cgroup v2", "daemon",
     }  # fmt: skip
     assert all(f.hint for f in lacks)
+
+
+def test_a_machine_without_an_image(host, images):
+    images.runtimes = []
+
+    assert only(diagnosis.image, host).hint == "Build one: thaw image build"
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,21 @@ def image_tools(host: Host) -> Iterator[Finding]:
             yield ok(tool, _version(path) or path)
 
 
+def image(host: Host) -> Iterator[Finding]:
+    """The guest images that functions start from."""
+    from thawd.images.store import ImageStore  # noqa: PLC0415 - `thaw doctor --help` needs no store
+
+    directory = host.config.images_directory
+    if directory.exists() and not os.access(directory, os.R_OK | os.X_OK):
+        yield warn("image", f"you may not look into {directory}", "Run as the daemon's user")
+        return
+    runtimes = sorted({found.runtime for found in ImageStore(directory).list()})
+    if runtimes:
+        yield ok("image", ", ".join(runtimes))
+    else:
+        yield warn("image", f"none in {directory}", "Build one: thaw image build")
+
+
 def memory(host: Host) -> Iterator[Finding]:
     """Memory there is, against the budget."""
     found = {
@@ -275,6 +290,7 @@ FINDERS: Final[tuple[Callable[[Host], Iterator[Finding]], ...]] = (
     qemu,
     kvm,
     image_tools,
+    image,
     memory,
     cgroups,
     disk,
