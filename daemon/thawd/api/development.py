@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import asdict, define
 
-from thawd.catalog.models import LATEST
 from thawd.http import Request, Response
 from thawd.invoke.trial import How, Trial
 
@@ -15,6 +13,8 @@ from .context import Api, answer, members_of
 from .errors import invalid_parameter
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from thawd.http import Router
 
 _MOST_LINES: Final = 10_000
