@@ -2,7 +2,7 @@
 
 A raw clone(2) into a new PID namespace copies memory and nothing else: no at-fork handler runs, and the process id
 is 1 before and after, so that no library can notice. That is how a restored machine looks to a library; `os.fork()`
-is not. Needs root, or CAP_SYS_ADMIN.
+is not. Needs root, or user namespaces. Exits with 77 and the reason where neither is to be had.
 
     clone_bed.py SOURCES --clones 8 [--off] [--skip NAME]
 
@@ -23,6 +23,9 @@ import sys
 import traceback
 
 NEW_PID = 0x20000000
+NEW_USER = 0x10000000
+UNABLE = 77
+LONGEST_S = 60
 SYS_CLONE = {"x86_64": 56, "aarch64": 220}
 
 
@@ -30,16 +33,21 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("sources")
     parser.add_argument("--clones", type=int, default=8)
-    parser.add_argument("--off", action="store_true", help="no fixers: what every other system gives")
+    parser.add_argument(
+        "--off", action="store_true", help="no fixers: what every other system gives"
+    )
     parser.add_argument("--skip", action="append", default=[])
     options = parser.parse_args()
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(NEW_PID) != 0:
-        sys.exit(f"unshare(CLONE_NEWPID): {os.strerror(ctypes.get_errno())}")
+    if libc.unshare(NEW_PID if os.geteuid() == 0 else NEW_PID | NEW_USER) != 0:
+        print(f"no PID namespace to be had: {os.strerror(ctypes.get_errno())}", file=sys.stderr)
+        sys.exit(UNABLE)
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
         sys.exit(os.waitstatus_to_exitcode(status))
+    # A library whose worker threads did not come along into the clone would wait for them for ever.
+    signal.alarm(LONGEST_S)
     freeze_and_clone(options, libc)
 
 
@@ -78,6 +86,7 @@ def run_in_clone(libc: ctypes.CDLL, function) -> dict:
     reader, writer = os.pipe()
     pid = libc.syscall(SYS_CLONE[platform.machine()], NEW_PID | signal.SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
+        signal.alarm(LONGEST_S // 2)
         try:
             answer = function()
         except BaseException:
@@ -88,8 +97,9 @@ def run_in_clone(libc: ctypes.CDLL, function) -> dict:
     if pid < 0:
         sys.exit(f"clone: {os.strerror(ctypes.get_errno())}")
     with open(reader, "rb") as pipe:
-        answer = json.loads(pipe.read())
-    os.waitpid(pid, 0)
+        said = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    answer = json.loads(said) if said else {"error": f"the clone ended with status {status}"}
     if "error" in answer:
         sys.exit(answer["error"])
     return answer

@@ -1,6 +1,5 @@
 """botocore: the jitter of its retries comes from `random`."""
 
-import botocore.retries.standard
 from botocore.retries.standard import ExponentialBackoff, RetryContext
 
 backoff = ExponentialBackoff()
@@ -8,5 +7,7 @@ backoff = ExponentialBackoff()
 
 def sources():
     return {
-        "retry jitter": lambda: backoff.delay_amount(RetryContext(attempt_number=3, operation_model=None)),
+        "retry jitter": lambda: backoff.delay_amount(
+            RetryContext(attempt_number=3, operation_model=None)
+        ),
     }

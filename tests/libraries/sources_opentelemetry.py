@@ -20,5 +20,7 @@ def sources():
     }
     if "service.instance.id" in automatic.attributes:
         found["automatic instance id"] = lambda: automatic.attributes["service.instance.id"]
-        found["next automatic instance id"] = lambda: Resource.create().attributes["service.instance.id"]
+        found["next automatic instance id"] = lambda: Resource.create().attributes[
+            "service.instance.id"
+        ]
     return found

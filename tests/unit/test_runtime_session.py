@@ -65,7 +65,12 @@ class Runtime:
     """A runtime process with this test as its agent."""
 
     def __init__(
-        self, tmp_path: Path, function: str, *, start: dict | None, initialization: str = "snap-start"
+        self,
+        tmp_path: Path,
+        function: str,
+        *,
+        start: dict | None,
+        initialization: str = "snap-start",
     ) -> None:
         (tmp_path / "snapshot_restore_py.py").write_text(REGISTRY)
         self.agent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -120,8 +125,8 @@ def test_hooks_run_inside_ours_and_are_timed(tmp_path):
     assert err == ""
     assert out.split() == ["flush", "close", "restore/next", "connect", "warm", "invocation/next"]
     assert (frozen["type"], thawed["type"]) == ("frozen", "thawed")
-    assert ["__main__.flush", "__main__.close"] == [h["name"] for h in frozen["report"]["hooks"]]
-    assert ["__main__.connect", "builtins.print"] == [h["name"] for h in thawed["report"]["hooks"]]
+    assert [h["name"] for h in frozen["report"]["hooks"]] == ["__main__.flush", "__main__.close"]
+    assert [h["name"] for h in thawed["report"]["hooks"]] == ["__main__.connect", "builtins.print"]
     assert all(h["ok"] and h["us"] >= 0 for h in thawed["report"]["hooks"])
     results = {f["name"]: f["result"] for f in thawed["report"]["fixers"]}
     assert results["random"] == "ok"
@@ -226,7 +231,7 @@ def test_a_failed_essential_fixer_fails_the_publish(tmp_path):
         _, err = runtime.answer_restore_next()
 
     failed = [f["name"] for f in frozen["report"]["fixers"] if f["result"] == "failed"]
-    assert ["random"] == failed
+    assert failed == ["random"]
     assert "would not be unique" in err
 
 

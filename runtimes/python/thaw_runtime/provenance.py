@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _CLOCK_SLACK_S: Final = 60
-_REMEMBERED: Final = 16_384
+_REMEMBERED: Final = 65_536
 _SHORTEST: Final = 4
 """Bytes: a shorter draw equals somebody's constant too easily to prove anything."""
 

@@ -1,0 +1,70 @@
+"""Libraries: eight clones of a process that uses one share nothing but what is kept; without its fixer they do."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+LIBRARIES = {
+    "aiohttp": "aiohttp",
+    "botocore": "botocore",
+    "crypto": "Crypto",
+    "cryptography": "cryptography",
+    "faker": "faker",
+    "numpy": "numpy",
+    "opentelemetry": "opentelemetry.sdk",
+    "polars": "polars",
+    "psycopg": "psycopg_binary",
+    "torch": "torch",
+    "uuid_utils": "uuid_utils",
+}
+
+KERNEL = {"Fernet key", "get_random_bytes", "ECC key"}
+"""Sources that ask the kernel at every call; the bed's clones share one kernel."""
+
+
+def shared(clones: list[dict], name: str) -> set[str]:
+    """Values of one source that two clones both gave."""
+    seen: set[str] = set()
+    twice: set[str] = set()
+    for said in clones:
+        values = {json.dumps(value) for value in said[name]}
+        twice |= values & seen
+        seen |= values
+    return twice
+
+
+def need(library: str) -> None:
+    """Skip by name; nothing is imported into the test's own process."""
+    if importlib.util.find_spec(library.partition(".")[0]) is None:
+        pytest.skip(f"{library} is not installed (dependency group `fixers`)")
+
+
+@pytest.mark.parametrize(("module", "library"), LIBRARIES.items())
+def test_clones_share_nothing_but_what_is_kept(clone, module, library):
+    """Every source of the library that a fixer claims differs in every clone; explicit seeds go on alike."""
+    need(library)
+
+    result = clone(HERE / f"sources_{module}.py")
+    clones = result["clones"]
+
+    assert set() == {n for n in clones[0] if not n.startswith("kept: ") and shared(clones, n)}
+    for name in clones[0]:
+        if name.startswith("kept: "):
+            assert all(said[name] == clones[0][name] for said in clones), name
+    assert {f["result"] for f in result["fixers"]} <= {"ok", "absent"}
+
+
+@pytest.mark.parametrize(("module", "library"), LIBRARIES.items())
+def test_without_fixers_they_do(clone, module, library):
+    """The test above can fail: everything but the kernel's own repeats when nothing renews it."""
+    need(library)
+
+    clones = clone(HERE / f"sources_{module}.py", "--off")["clones"]
+
+    assert KERNEL & set(clones[0]) == {n for n in clones[0] if not shared(clones, n)}
