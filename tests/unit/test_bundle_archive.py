@@ -1,0 +1,192 @@
+"""Zip files from strangers: what is allowed comes out as it went in, everything else is refused and leaves nothing."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import warnings
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from thawd.errors import BundleError
+from thawd.publish.archive import NOT_A_ZIP, unpack
+
+
+def make(*entries: tuple[str, bytes] | tuple[str, bytes, int], method: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", method) as archive:
+        warnings.simplefilter("ignore")  # of duplicate names, which is what some tests want
+        for name, data, *mode in entries:
+            info = zipfile.ZipInfo("x")
+            info.filename = info.orig_filename = name
+            info.create_system = 3
+            info.compress_type = method
+            info.external_attr = (mode[0] if mode else stat.S_IFREG | 0o644) << 16
+            archive.writestr(info, data)
+    buffer.seek(0)
+    return buffer
+
+
+def test_files_folders_modes_and_inside_links_come_out(tmp_path: Path) -> None:
+    source = make(
+        ("app.py", b"print()"),
+        ("bin/tool", b"#!", stat.S_IFREG | 0o700),
+        ("lib/", b"", stat.S_IFDIR | 0o755),
+        ("lib/current", b"../app.py", stat.S_IFLNK | 0o777),
+    )
+
+    assert unpack(source, tmp_path) == 9
+
+    assert (tmp_path / "app.py").read_bytes() == b"print()"
+    assert stat.S_IMODE((tmp_path / "app.py").stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "bin/tool").stat().st_mode) == 0o755
+    assert (tmp_path / "lib/current").resolve() == tmp_path / "app.py"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/../../x", "/etc/passwd", "a\\..\\x", "C:/x", "a/..", "x" * 300],
+)
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+
+    with pytest.raises(BundleError, match="unsafe name"):
+        unpack(make((name, b"x")), inside)
+
+    assert list(tmp_path.rglob("*")) == [inside]
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../etc/passwd", "a/../../../x", ""])
+def test_links_that_lead_out_are_refused(tmp_path: Path, target: str) -> None:
+    with pytest.raises(BundleError, match="link"):
+        unpack(make(("d/link", target.encode(), stat.S_IFLNK | 0o777)), tmp_path)
+
+
+def test_a_file_is_never_written_through_a_link(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    source = make(("d", b"../out", stat.S_IFLNK | 0o777), ("d/x", b"owned"))
+
+    with pytest.raises(BundleError):
+        unpack(source, inside)
+
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK])
+def test_devices_and_the_like_are_refused(tmp_path: Path, kind: int) -> None:
+    with pytest.raises(BundleError, match="no file, folder or link"):
+        unpack(make(("dev", b"", kind | 0o644)), tmp_path)
+
+
+def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="twice"):
+        unpack(make(("a", b"1"), ("./a", b"2")), tmp_path)
+
+
+@pytest.mark.parametrize("entries", [(("a", b"1"), ("a/b", b"2")), (("a/b", b"2"), ("a", b"1"))])
+def test_a_name_that_is_file_and_folder_is_refused(
+    tmp_path: Path, entries: tuple[tuple[str, bytes], ...]
+) -> None:
+    with pytest.raises(BundleError, match="both a file and a folder"):
+        unpack(make(*entries), tmp_path)
+
+
+def test_a_bomb_is_stopped_by_what_it_says(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="Unzipped size must be smaller"):
+        unpack(make(("zeroes", bytes(1_000_000))), tmp_path, limit=999_999)
+
+
+def test_a_bomb_that_lies_about_its_size_is_stopped(tmp_path: Path) -> None:
+    """The size in the headers is set to 10; the data is a megabyte."""
+    raw = bytearray(make(("zeroes", bytes(1_000_000))).getvalue())
+    struct.pack_into("<I", raw, 22, 10)
+    central = raw.index(b"PK\x01\x02")
+    struct.pack_into("<I", raw, central + 24, 10)
+
+    with pytest.raises(BundleError):
+        unpack(io.BytesIO(raw), tmp_path, limit=1000)
+
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) <= 1000
+
+
+def test_overlapping_entries_are_refused(tmp_path: Path) -> None:
+    """One kernel of data under two names, as the zip bombs without nesting have it."""
+    raw = bytearray(make(("a", b"data"), ("b", b"data")).getvalue())
+    second = raw.index(b"PK\x01\x02", raw.index(b"PK\x01\x02") + 1)
+    struct.pack_into("<I", raw, second + 42, 0)
+
+    with pytest.raises(BundleError):
+        unpack(io.BytesIO(raw), tmp_path)
+
+
+def test_encrypted_entries_are_refused(tmp_path: Path) -> None:
+    raw = bytearray(make(("a", b"data")).getvalue())
+    raw[6] |= 1
+    raw[raw.index(b"PK\x01\x02") + 8] |= 1
+
+    with pytest.raises(BundleError, match="encrypted"):
+        unpack(io.BytesIO(raw), tmp_path)
+
+
+def test_other_compressions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="deflate"):
+        unpack(make(("a", b"data"), method=zipfile.ZIP_BZIP2), tmp_path)
+
+
+_segment = st.sampled_from(["a", "b", "..", ".", "", "c d", "ü", "x" * 20])
+_paths = st.lists(_segment, min_size=1, max_size=4).map("/".join)
+_modes = st.sampled_from([stat.S_IFREG | 0o644, stat.S_IFLNK | 0o777, stat.S_IFDIR | 0o755, stat.S_IFIFO, 0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(entries=st.lists(st.tuples(_paths, st.binary(max_size=40), _modes), max_size=6))
+def test_whatever_the_archive_nothing_is_written_outside(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[str, bytes, int]]
+) -> None:
+    """And every link that was made leads inside."""
+    top = tmp_path_factory.mktemp("zip")
+    inside = top / "a" / "inside"
+    inside.mkdir(parents=True)
+    try:
+        unpack(make(*entries), inside)
+    except BundleError:
+        pass
+    else:
+        for path in inside.rglob("*"):
+            if path.is_symlink():
+                target = Path(os.path.normpath(path.parent / os.readlink(path)))
+                assert inside in {target, *target.parents}
+    assert sorted(top.iterdir()) == [top / "a"]
+    assert sorted((top / "a").iterdir()) == [inside]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.binary(max_size=200), cut=st.integers(0, 120), flip=st.integers(0, 119))
+@example(data=b"", cut=0, flip=0)
+def test_damaged_and_random_bytes_are_refused_or_read_never_worse(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, cut: int, flip: int
+) -> None:
+    good = bytearray(make(("app.py", data)).getvalue())
+    good[flip % len(good)] ^= 0xFF
+    for raw in (data, bytes(good), bytes(good[: len(good) - cut])):
+        target = tmp_path_factory.mktemp("zip")
+        try:
+            unpack(io.BytesIO(raw), target)
+        except BundleError as error:
+            assert error.message
+
+
+def test_what_is_no_zip_gets_lambdas_words(tmp_path: Path) -> None:
+    with pytest.raises(BundleError) as caught:
+        unpack(io.BytesIO(b"not a zip"), tmp_path)
+
+    assert caught.value.message == NOT_A_ZIP

@@ -1,0 +1,83 @@
+"""The store of code bundles: content-addressed, whole or absent."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from test_bundle_archive import make
+from thawd.engines.machine import CODE_DISK_BYTES
+from thawd.errors import BundleError
+from thawd.publish.archive import ZIPPED_LIMIT
+from thawd.publish.bundle import BundleStore
+
+needs_erofs = pytest.mark.skipif(shutil.which("mkfs.erofs") is None, reason="mkfs.erofs is not installed")
+ZIP = make(("app.py", b"def handler(e, c): return e")).getvalue()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BundleStore:
+    store = BundleStore(tmp_path / "code")
+    store.prepare()
+    return store
+
+
+@needs_erofs
+async def test_a_zip_becomes_a_disk_of_the_one_size_and_is_found_by_its_digest(store: BundleStore) -> None:
+    bundle = await store.add(ZIP)
+
+    assert bundle.code_sha256_base64 == base64.b64encode(hashlib.sha256(ZIP).digest()).decode()
+    assert bundle.disk.stat().st_size == CODE_DISK_BYTES
+    assert bundle.disk.stat().st_blocks * 512 < 1 << 20
+    assert bundle.zip.read_bytes() == ZIP
+    assert store.find(bundle.code_sha256_base64) == bundle
+    assert (bundle.zip_size, len(list(store.directory.iterdir()))) == (len(ZIP), 2)
+
+
+@needs_erofs
+async def test_the_same_zip_makes_the_same_disk(store: BundleStore, tmp_path: Path) -> None:
+    other = BundleStore(tmp_path / "other")
+    other.prepare()
+
+    first, second = await store.add(ZIP), await other.add(ZIP)
+    heads = []
+    for bundle in (first, second):
+        with bundle.disk.open("rb") as file:
+            heads.append(file.read(1 << 20))  # the rest is a hole
+    assert heads[0] == heads[1]
+
+
+@needs_erofs
+async def test_what_no_version_needs_is_removed(store: BundleStore) -> None:
+    kept = await store.add(ZIP)
+    gone = await store.add(make(("other.py", b"")).getvalue())
+
+    assert store.keep_only({kept.code_sha256_base64}) == [gone.sha256_hex]
+    with pytest.raises(BundleError, match="gone from disk"):
+        store.find(gone.code_sha256_base64)
+    assert store.find(kept.code_sha256_base64) == kept
+
+
+async def test_a_bad_zip_leaves_nothing(store: BundleStore) -> None:
+    for data in (b"", b"junk", make(("../x", b"")).getvalue()):
+        with pytest.raises(BundleError):
+            await store.add(data)
+
+    assert list(store.directory.iterdir()) == []
+
+
+async def test_a_zip_over_the_limit_is_refused_in_lambdas_words(store: BundleStore) -> None:
+    with pytest.raises(BundleError, match="Zipped size must be smaller than 52428800 bytes"):
+        await store.add(bytes(ZIPPED_LIMIT + 1))
+
+
+def test_what_a_killed_daemon_was_unpacking_is_removed(store: BundleStore) -> None:
+    (store.directory / ".new-x" / "tree").mkdir(parents=True)
+
+    store.prepare()
+
+    assert list(store.directory.iterdir()) == []
