@@ -13,11 +13,9 @@ from uuid import UUID
 
 from attrs import frozen
 
+from thaw_agent.wire import PORT_NAME
 from thawd.engines.machine import MachineSpec
 from thawd.errors import EngineError
-
-CHANNEL_PORT: Final = "thaw.agent"
-"""Name of the virtio-serial port of the channel; the agent finds it in /sys/class/virtio-ports/*/name."""
 
 RECIPE: Final = 1
 """Raised whenever a change here makes old snapshots unfit for new command lines. Part of `Engine.identity`."""
@@ -139,7 +137,7 @@ def command_line(binary: Path, platform: Platform, spec: MachineSpec, wiring: Wi
         *_disk(platform, "code", wiring.code),
         *("-device", f"{platform.device('serial')},max_ports=2"),
         *("-chardev", f"socket,id=agent,fd={wiring.channel}"),
-        *("-device", f"virtserialport,chardev=agent,name={CHANNEL_PORT}"),
+        *("-device", f"virtserialport,chardev=agent,name={PORT_NAME}"),
         *("-chardev", f"socket,id=qmp,fd={wiring.monitor}", "-mon", "chardev=qmp,mode=control"),
     ]
     if platform is Platform.TCG:

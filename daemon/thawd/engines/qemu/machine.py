@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 from thawd.engines.console import ConsoleLog
 from thawd.engines.machine import Machine, MachineSpec, MachineStatistics, Snapshot
 from thawd.engines.process import VmmProcess, run_vmm
-from thawd.engines.qemu.qmp import Event, QmpClient, connect_qmp
+from thawd.engines.qemu.qmp import QmpClient, connect_qmp
 from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied, SnapshotError
 
@@ -39,6 +39,8 @@ _START_LIMIT_S: Final = 30.0
 _LOAD_LIMIT_S: Final = 30.0
 """Loading a snapshot's device state: 4 ms on an idle machine."""
 _DEATH_S: Final = 5.0
+_GOES_ON: Final = frozenset({"running", "shutdown"})
+"""States after an unasked STOP in which nothing has to be done: resumed meanwhile, or QEMU is about to exit."""
 _FINISHED: Final = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -124,21 +126,10 @@ class QemuMachine(Machine):
             await self._pause()
             await self.execute("migrate-set-parameters", max_bandwidth=_BYTES_A_SECOND)
             snapshot = Snapshot(directory=directory, spec=self.spec, engine=self.engine)
-            descriptor = os.open(
-                snapshot.state, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-            )
             try:
-                await self._migrate("migrate", descriptor)
-                # From here on the memory is the snapshot's. A guest that ran on would change it.
-                self._fault = "its memory belongs to a snapshot now"
-                memory, self.memory = self.memory, None
-                await trio.to_thread.run_sync(
-                    _store, descriptor, memory, self._memory_mode, snapshot
-                )
+                await self._save(snapshot, self.memory)
             except OSError as error:
                 raise SnapshotError(f"cannot write the snapshot to {directory}: {error}") from error
-            finally:
-                os.close(descriptor)
             return snapshot
 
     def kill(self) -> None:
@@ -183,24 +174,43 @@ class QemuMachine(Machine):
         finally:
             os.close(descriptor)
 
-    async def watch(self, events: trio.MemoryReceiveChannel[Event]) -> None:
-        """End a machine that stopped by itself. Run by `open_machine`.
+    async def watch(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """End a machine that stopped by itself. Run by `open_machine`; ends with the monitor connection.
 
         QEMU stays alive when the processor cannot go on (`KVM internal error`): nothing would ever come from it.
         """
-        async for event in events:
-            if event.name == "STOP" and self._running:
-                status = (await self._qmp.execute("query-status"))["status"]
-                if self._running and status != "running":
-                    self._fault = f"it stopped by itself ({status})"
-                    _log.warning("machine.stopped_itself", pid=self.pid, status=status)
-                    self.kill()
+        with self._qmp.events() as events:
+            task_status.started()
+            async for event in events:
+                if event.name == "STOP" and self._running:
+                    with suppress(EngineError):  # it died meanwhile: nothing to end
+                        await self._end_if_stopped()
+
+    async def _end_if_stopped(self) -> None:
+        status = (await self._qmp.execute("query-status"))["status"]
+        if self._running and status not in _GOES_ON:
+            self._fault = f"it stopped by itself ({status})"
+            _log.warning("machine.stopped_itself", pid=self.pid, status=status)
+            self.kill()
 
     async def _pause(self) -> None:
         if self._running:
             # Before the command: its STOP event comes ahead of its answer.
             self._running = False
             await self.execute("stop")
+
+    async def _save(self, snapshot: Snapshot, memory: Path) -> None:
+        descriptor = os.open(
+            snapshot.state, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+        )
+        try:
+            await self._migrate("migrate", descriptor)
+            # From here on the memory is the snapshot's. A guest that ran on would change it.
+            self._fault = "its memory belongs to a snapshot now"
+            self.memory = None
+            await trio.to_thread.run_sync(_store, descriptor, memory, self._memory_mode, snapshot)
+        finally:
+            os.close(descriptor)
 
     async def _migrate(self, command: str, descriptor: int) -> None:
         if command == "migrate":
@@ -295,25 +305,24 @@ async def open_machine(
                 lap("spawn_ms")
                 async with _monitor(process, console, sockets.monitor, version) as qmp:
                     lap("qmp_ms")
-                    with qmp.events() as events:
-                        machine = QemuMachine(
-                            spec=spec,
-                            pid=process.pid,
-                            engine=engine,
-                            timings_ms=timings_ms,
-                            memory=memory,
-                            process=process,
-                            qmp=qmp,
-                            console=console,
-                            channel=channel,
-                            running=state is None,
-                            memory_mode=memory_mode,
-                        )
-                        nursery.start_soon(machine.watch, events)
-                        if state is not None:
-                            await _load(machine, state)
-                            lap("load_ms")
-                        yield machine
+                    machine = QemuMachine(
+                        spec=spec,
+                        pid=process.pid,
+                        engine=engine,
+                        timings_ms=timings_ms,
+                        memory=memory,
+                        process=process,
+                        qmp=qmp,
+                        console=console,
+                        channel=channel,
+                        running=state is None,
+                        memory_mode=memory_mode,
+                    )
+                    await nursery.start(machine.watch)
+                    if state is not None:
+                        await _load(machine, state)
+                        lap("load_ms")
+                    yield machine
 
 
 async def _load(machine: QemuMachine, state: Path) -> None:
