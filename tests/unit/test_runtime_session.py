@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -102,7 +103,7 @@ class Runtime:
     def answer_restore_next(self) -> tuple[str, str]:
         return self.process.communicate("\n", timeout=20)
 
-    def __enter__(self) -> Runtime:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
