@@ -108,9 +108,12 @@ class Guest:
 
 def find_engine(platform, runtime_directory):
     directory = os.environ.get("THAWD_TEST_QEMU")
-    binary = Path(directory) / platform.binary if directory else None
     return trio.run(
-        lambda: QemuEngine.find(platform, runtime_directory=runtime_directory, binary=binary)
+        lambda: QemuEngine.find(
+            platform,
+            runtime_directory=runtime_directory,
+            directory=Path(directory) if directory else None,
+        )
     )
 
 

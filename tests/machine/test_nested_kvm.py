@@ -95,4 +95,5 @@ def test_the_conformance_suite_passes_on_kvm(qemu, outer_guest, tmp_path):
     everything = f"{result}\n--- console:\n{console[-3000:]}\n--- QEMU:\n{stderr[-3000:]}"
 
     assert "conformance suite ended with 0" in result, everything
+    assert "full binary ended with 0" in result, everything
     assert int(re.search(r"(\d+) passed", result)[1]) >= 25, everything

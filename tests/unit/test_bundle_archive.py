@@ -49,6 +49,18 @@ def test_files_folders_modes_and_inside_links_come_out(tmp_path: Path) -> None:
     assert (tmp_path / "lib/current").resolve() == tmp_path / "app.py"
 
 
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
+    """The daemon runs with 077; the function's user must read its code all the same."""
+    before = os.umask(0o077)
+    try:
+        unpack(make(("a/b/app.py", b"")), tmp_path)
+    finally:
+        os.umask(before)
+
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/app.py")]
+    assert modes == [0o755, 0o755, 0o644]
+
+
 @pytest.mark.parametrize(
     "name",
     ["../x", "a/../../x", "/etc/passwd", "a\\..\\x", "C:/x", "a/..", "x" * 300],

@@ -20,7 +20,8 @@ from thawd.errors import EngineError
 RECIPE: Final = 1
 """Raised whenever a change here makes old snapshots unfit for new command lines. Part of `Engine.identity`."""
 
-_SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+"""What QEMU's own system call filter denies. A binary built without it is not used."""
 
 _KERNEL_OPTIONS: Final = (
     # quiet: every byte on the console is an exit to QEMU (68 us under nested KVM). A guest that panics or reboots
@@ -43,9 +44,13 @@ class Platform(Enum):
     """Hardware virtualisation on the microvm board."""
 
     @property
-    def binary(self) -> str:
-        """Debian's name of the program; both are in its package qemu-system-x86."""
-        return "qemu-system-x86_64" if self is Platform.TCG else "qemu-system-x86_64-microvm"
+    def binaries(self) -> tuple[str, ...]:
+        """Programs that can run it, best first; Debian's package qemu-system-x86 has both.
+
+        The small one starts in 18 ms instead of 32 ms, but knows nothing but KVM, and Debian 12's has no sandbox.
+        """
+        full = "qemu-system-x86_64"
+        return (full,) if self is Platform.TCG else (f"{full}-microvm", full)
 
     @property
     def kernel_options(self) -> str:
@@ -128,7 +133,7 @@ def command_line(binary: Path, platform: Platform, spec: MachineSpec, wiring: Wi
     command = [
         str(binary),
         *("-nodefaults", "-no-user-config", "-nographic", "-no-reboot"),
-        *("-sandbox", _SANDBOX),
+        *("-sandbox", SANDBOX),
         *_board(platform, spec),
         *_memory(spec, wiring),
         *("-kernel", str(spec.kernel), "-initrd", str(spec.initrd), "-append", append),

@@ -19,7 +19,7 @@ from attrs import define, evolve
 
 from thawd.engines.machine import Engine, Machine, MachineSpec, Snapshot
 from thawd.engines.memory_file import copy_memory_file, create_memory_file
-from thawd.engines.qemu.command import RECIPE, Platform, Wiring, command_line
+from thawd.engines.qemu.command import RECIPE, SANDBOX, Platform, Wiring, command_line
 from thawd.engines.qemu.machine import QemuMachine, Sockets, open_machine
 from thawd.errors import EngineError, SnapshotError
 
@@ -64,31 +64,24 @@ class QemuEngine(Engine):
 
     @classmethod
     async def find(
-        cls, platform: Platform, *, runtime_directory: Path, binary: Path | None = None
+        cls, platform: Platform, *, runtime_directory: Path, directory: Path | None = None
     ) -> QemuEngine:
-        """The engine for a platform, with `binary` or what is on PATH. Raises `EngineError` if there is none."""
-        program = str(binary or platform.binary)
-        found = which(program)
-        if found is None:
-            raise EngineError(
-                f"{program} was not found", hint="Install the package qemu-system-x86"
-            )
-        version_text = await _output(found, "--version")
-        match = _VERSION.search(version_text)
-        if match is None:
-            raise EngineError(f"{found} --version is not QEMU's: {version_text[:100]!r}")
-        version = match[1]
-        options = await _output(found, "-object", "memory-backend-file,help")
+        """The engine for a platform, of the binaries on PATH or in `directory`.
+
+        Raises `EngineError` when there is none, or none that has QEMU's system call filter.
+        """
+        program, version = await _find_binary(platform, directory)
+        options = await _output(program, "-object", "memory-backend-file,help")
         cpuinfo = Path("/proc/cpuinfo").read_text()  # noqa: ASYNC240  procfs does not block
         processor = host_processor(cpuinfo, flags=platform is Platform.KVM)
         return cls(
             platform=platform,
-            binary=Path(found),
+            binary=program,
             version=version,
             runtime_directory=runtime_directory,
             opens_read_only="rom=" in options,
             name=platform.value,
-            identity=f"{platform.value}, QEMU {version}, recipe {RECIPE}, {processor}",
+            identity=f"{platform.value}, {program.name} {version}, recipe {RECIPE}, {processor}",
         )
 
     @asynccontextmanager
@@ -201,11 +194,40 @@ def _own_directory(scratch: Path) -> Iterator[Path]:
         rmtree(directory, ignore_errors=True)
 
 
-async def _output(*command: str) -> str:
-    try:
-        result = await trio.run_process(command, capture_stdout=True, capture_stderr=True)
-    except (OSError, subprocess.CalledProcessError) as error:
+async def _find_binary(platform: Platform, directory: Path | None) -> tuple[Path, str]:
+    """The first binary that can be used, and its version as QMP will say it."""
+    refused = ""
+    for name in platform.binaries:
+        found = which(str(directory / name) if directory else name)
+        if found is None:
+            continue
+        program = Path(found)
+        try:
+            # QEMU takes options in order: without the filter it stops at the first.
+            version_text = await _output(program, "-sandbox", SANDBOX, "-version")
+        except EngineError as error:
+            refused = error.message
+            continue
+        match = _VERSION.search(version_text)
+        if match is None:
+            raise EngineError(f"{program} -version is not QEMU's: {version_text[:100]!r}")
+        return program, match[1]
+    wanted = " or ".join(platform.binaries)
+    if refused:
         raise EngineError(
-            f"{' '.join(command)} failed: {error}", hint="Reinstall qemu-system-x86"
-        ) from error
+            f"no {wanted} with a system call filter: {refused}", hint="Install a QEMU with seccomp"
+        )
+    raise EngineError(f"{wanted} was not found", hint="Install the package qemu-system-x86")
+
+
+async def _output(program: Path, *arguments: str) -> str:
+    try:
+        result = await trio.run_process(
+            [program, *arguments], capture_stdout=True, capture_stderr=True
+        )
+    except OSError as error:
+        raise EngineError(f"{program} cannot be run: {error}") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip()
+        raise EngineError(f"{program} {arguments[0]} failed: {said}") from error
     return result.stdout.decode(errors="replace")
