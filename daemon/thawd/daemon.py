@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from thawd.catalog.models import Code, FunctionVersion, State
 from thawd.catalog.store import Catalog
 from thawd.config import TcpAddress, UnixAddress
 from thawd.engines.select import select_engine
-from thawd.errors import ConfigError, ThawError
+from thawd.errors import ConfigError
 from thawd.fleet.fleet import open_fleet
 from thawd.fleet.start import Starter
 from thawd.http import Server, open_unix_listener, serve
@@ -62,7 +62,32 @@ stretched by this, so that what initialises there does so here."""
 
 
 async def run(config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Serve until cancelled. Raises `ThawError` when the daemon cannot start."""
+    """Serve until cancelled, then drain. Raises `ThawError` when the daemon cannot start.
+
+    Once it serves the tree is shielded from the cancellation that ends it: a request under way needs its machine, and
+    machines are tasks of the same tree. It ends by itself, from the listeners inwards.
+    """
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_tree, config, stop)
+        task_status.started()
+        try:
+            await trio.sleep_forever()
+        finally:
+            stop.set()
+
+
+async def _tree(config: Config, stop: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
+    with trio.CancelScope() as scope:
+
+        def serving() -> None:
+            scope.shield = True
+            task_status.started()
+
+        await _build(config, stop, serving)
+
+
+async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) -> None:
     config.create_directories()
     state = config.state_directory
     async with AsyncExitStack() as stack:
@@ -71,6 +96,7 @@ async def run(config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_
         snapshots = SnapshotStore(state / "snapshots")
         snapshots.prepare()
         bundles = BundleStore(state / "code")
+        bundles.prepare()
         images = ImageStore(config.images_directory)
         logs = LogBook(state / "logs", config.limits.log_retention_mib << 20)
         stack.callback(logs.close)
@@ -83,7 +109,7 @@ async def run(config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_
         emulated = "tcg" in engine.name
 
         def find_disk(code: Code) -> Path:
-            return bundles.find_by_code_sha256(code.sha256).disk
+            return bundles.find(code.sha256).disk
 
         starter = Starter(
             engine=engine,
@@ -123,7 +149,7 @@ async def run(config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_
                 bundles=bundles,
                 logs=logs,
                 try_start=trial,
-                find_zip=lambda code: bundles.find_by_code_sha256(code.sha256).zip,
+                find_zip=lambda code: bundles.find(code.sha256).zip,
                 publisher=publisher,
                 invoker=invoker,
                 runtimes=lambda: tuple(image.runtime for image in images.list()),
@@ -133,7 +159,7 @@ async def run(config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_
                 statistics=lambda: {"fleet": fleet.statistics(), "invoker": invoker.statistics()},
             )
         )
-        await _serve(config, app, task_status)
+        await _serve(config, app, stop, serving)
 
 
 def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
@@ -160,32 +186,29 @@ def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
         publisher.publish(version)
 
 
-async def _serve(config: Config, app: App, task_status: trio.TaskStatus[None]) -> None:
-    """Listen on every address until cancelled, then drain."""
+async def _serve(config: Config, app: App, stop: trio.Event, serving: Callable[[], None]) -> None:
+    """Listen on every address until told to stop, then let requests end."""
     async with AsyncExitStack() as stack:
-        listeners: list[trio.SocketListener] = []
-        for _, passed in activated_sockets(os.environ):
-            listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(passed)))
+        passed = [sock for _, sock in activated_sockets(os.environ)]
+        listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in passed]
+        names = {str(sock.getsockname()) for sock in passed}
         for address in config.listen:
             match address:
                 case UnixAddress(path):
-                    if not listeners:
+                    if str(path) not in names:
                         path.parent.mkdir(parents=True, exist_ok=True)
                         listeners.append(stack.enter_context(open_unix_listener(path)))
                 case TcpAddress(host, port):
                     listeners += await trio.open_tcp_listeners(port, host=host)
         async with trio.open_nursery() as nursery:
             servers: list[Server] = [
-                await nursery.start(partial(serve, listener, app, render_error=app.refuse)) for listener in listeners
+                await nursery.start(partial(serve, listener, app, render_error=app.refuse))
+                for listener in listeners
             ]
-            task_status.started()
-            try:
-                await trio.sleep_forever()
-            finally:
-                with trio.CancelScope(shield=True):
-                    async with trio.open_nursery() as draining:
-                        for server in servers:
-                            draining.start_soon(server.shutdown, _DRAIN_S)
+            serving()
+            await stop.wait()
+            for server in servers:
+                nursery.start_soon(server.shutdown, _DRAIN_S)
 
 
 @contextmanager

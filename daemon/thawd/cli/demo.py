@@ -224,7 +224,8 @@ def _timed_invoke(client: Client, version: str) -> float:
     answer = client.invoke(_FUNCTION, version, _EVENT)
     if answer.function_error:
         raise ThawError(f"the function failed: {answer.payload.decode(errors='replace')}")
-    return (time.perf_counter() - began) * 1e3
+    took_ms: float = (time.perf_counter() - began) * 1e3
+    return took_ms
 
 
 def _show(result: Result, terminal: Terminal) -> None:

@@ -114,7 +114,9 @@ def _make_directory(path: Path, target: Path) -> None:
         if ancestor.is_symlink() or (ancestor.exists() and not ancestor.is_dir()):
             name = ancestor.relative_to(target)
             raise BundleError(f"'{name}' is both a file and a folder")
-        ancestor.mkdir(mode=0o755, exist_ok=True)
+        if not ancestor.exists():
+            ancestor.mkdir()
+            ancestor.chmod(0o755)  # whatever the daemon's umask is: the function's user must get in
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, written: int, limit: int) -> int:

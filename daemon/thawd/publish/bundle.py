@@ -97,7 +97,9 @@ class BundleStore:
         work = Path(tempfile.mkdtemp(prefix=_UNPACKED, dir=self.directory))
         try:
             tree = work / "tree"
-            (tree / "task").mkdir(parents=True)
+            for folder in (tree, tree / "task"):
+                folder.mkdir()
+                folder.chmod(0o755)  # whatever the umask is: the function's user must get in
             unpack(io.BytesIO(data), tree / "task")
             disk, stored = work / "disk", work / "zip"
             _make_disk(tree, disk, bundle.sha256_hex)

@@ -1,0 +1,1 @@
+"""Guest images: `store` finds and keeps them, `recipe` says what goes in, the rest builds them."""
