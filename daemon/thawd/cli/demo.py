@@ -71,7 +71,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     with tempfile.TemporaryDirectory(prefix="thaw-demo-") as runtime:
         with _daemon(state, Path(runtime), terminal) as client:
             result = _measure(client, code, max(1, arguments.restores), terminal)
-        left = sorted(path.name for path in Path(runtime).iterdir() if path.name not in {"thawd.toml", "thawd.log"})
+        ours = {"thawd.toml", "thawd.log"}
+        left = sorted(path.name for path in Path(runtime).rglob("*") if not path.is_dir() and path.name not in ours)
         if left:
             raise EngineError(f"the daemon left {', '.join(left)} in its runtime directory")
     if arguments.json_file:
