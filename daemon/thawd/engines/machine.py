@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
-from typing import Final
+from pathlib import Path  # noqa: TC003  manifests are turned into these classes at run time
+from typing import TYPE_CHECKING, Final
 
-import trio
 from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    import trio
 
 CODE_DISK_BYTES: Final = 1 << 30
 """Every code disk is padded (sparse) to this size: the guest learnt the size of its second disk when the base
@@ -81,6 +85,8 @@ class Machine(ABC):
 
     spec: MachineSpec
     pid: int
+    timings_ms: Mapping[str, float]
+    """Milliseconds by step of its start: `copy_ms` (a private memory file), `spawn_ms`, `qmp_ms`, `load_ms`."""
 
     @abstractmethod
     def channel(self) -> trio.abc.Stream:

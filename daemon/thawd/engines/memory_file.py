@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FICLONE: Final = 0x40049409
 """ioctl_ficlone(2): share the blocks, copy on write. Btrfs and XFS have it."""

@@ -10,16 +10,18 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import define, field
 
 from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
 
 _RECORDS: Final = "machines"
 _STATE: Final = 0

@@ -7,13 +7,12 @@ a snapshot saves and every clone gets its own copy of.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 import trio.testing
@@ -22,6 +21,9 @@ from attrs import define, evolve, field
 from thawd.engines.machine import Engine, Machine, MachineSpec, MachineStatistics, Snapshot
 from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied, SnapshotError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 _pids = count(
     4_000_001
@@ -92,6 +94,7 @@ class FakeMachine(Machine):
     restored: bool
     """Whether this is a clone; a fresh machine otherwise."""
     console: str = ""
+    timings_ms: Mapping[str, float] = field(factory=lambda: {"spawn_ms": 0.0})
     _directory: Path | None
     _host: trio.abc.Stream
     _guest: _GuestPort
@@ -168,14 +171,13 @@ class FakeMachine(Machine):
         if not self.alive:
             raise MachineDied(f"machine {self.pid} has ended with code {self._exit_code}")
         private = self.engine.private_bytes
-        timings = {"load_ms": 0.0} if self.restored else {"spawn_ms": 0.0}
         return MachineStatistics(
             pid=self.pid,
             resident_bytes=private * 3,
             proportional_bytes=private,
             private_bytes=private,
             cpu_s=0.0,
-            timings_ms=timings,
+            timings_ms=dict(self.timings_ms),
         )
 
     def console_tail(self) -> str:

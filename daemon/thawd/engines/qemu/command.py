@@ -7,15 +7,18 @@ refers to every device by its place. Measured recipe and reasons for each option
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
-from typing import Final
-from uuid import UUID
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
 from thaw_agent.wire import PORT_NAME
-from thawd.engines.machine import MachineSpec
 from thawd.errors import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
+    from thawd.engines.machine import MachineSpec
 
 RECIPE: Final = 2
 """Raised whenever a change here makes old snapshots unfit for new command lines. Part of `Engine.identity`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from shutil import rmtree, which
@@ -20,11 +19,11 @@ from attrs import define, evolve
 from thawd.engines.machine import Engine, Machine, MachineSpec, Snapshot
 from thawd.engines.memory_file import copy_memory_file, create_memory_file
 from thawd.engines.qemu.command import RECIPE, SANDBOX, Platform, Wiring, command_line
-from thawd.engines.qemu.machine import QemuMachine, Sockets, open_machine
+from thawd.engines.qemu.start import open_machine
 from thawd.errors import EngineError, SnapshotError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 _VERSION: Final = re.compile(r"version (\d+\.\d+\.\d+(?: \(.*\))?)")
 _MIB: Final = 1 << 20
@@ -132,14 +131,14 @@ class QemuEngine(Engine):
         own: bool,
         state: Path | None,
         timings_ms: dict[str, float],
-    ) -> AsyncIterator[QemuMachine]:
-        def command(sockets: Sockets) -> list[str]:
+    ) -> AsyncIterator[Machine]:
+        def command(descriptors: dict[str, int]) -> list[str]:
             wiring = Wiring(
                 memory=memory,
                 memory_shared=own,
                 memory_read_only=not own and self.opens_read_only,
                 code=spec.code,
-                **sockets.theirs,
+                **descriptors,
                 generation=uuid4(),
                 incoming=state is not None,
             )

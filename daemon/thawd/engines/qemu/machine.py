@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
-from typing import Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from thawd.engines.console import ConsoleLog
 from thawd.engines.machine import Machine, MachineSpec, MachineStatistics, Snapshot
-from thawd.engines.process import VmmProcess, run_vmm
-from thawd.engines.qemu.qmp import QmpClient, connect_qmp
-from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied, SnapshotError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from thawd.engines.console import ConsoleLog
+    from thawd.engines.process import VmmProcess
+    from thawd.engines.qemu.qmp import QmpClient
 
 _log = structlog.get_logger()
 
@@ -34,46 +34,10 @@ _STATE_DESCRIPTOR: Final = "state"
 """Name under which QEMU knows the descriptor of the state file. `fd:` works with every version, 7.2 included,
 where `file:` needs 8.2 and `exec:` a shell that the sandbox forbids."""
 _BYTES_A_SECOND: Final = 1 << 40
-_START_LIMIT_S: Final = 30.0
-"""From exec to the QMP greeting: 30 ms on an idle machine; a process that says nothing for this long never will."""
-_LOAD_LIMIT_S: Final = 30.0
-"""Loading a snapshot's device state: 4 ms on an idle machine."""
 _DEATH_S: Final = 5.0
 _GOES_ON: Final = frozenset({"running", "shutdown"})
 """States after an unasked STOP in which nothing has to be done: resumed meanwhile, or QEMU is about to exit."""
 _FINISHED: Final = frozenset({"completed", "failed", "cancelled"})
-
-
-@frozen
-class Sockets:
-    """The three connections of a machine: ours and QEMU's ends."""
-
-    monitor: socket.socket
-    channel: socket.socket
-    console: socket.socket
-    theirs: dict[str, int]
-
-
-@contextmanager
-def _socket_pairs() -> Iterator[tuple[Sockets, Callable[[], None]]]:
-    """Connected pairs. The callable closes QEMU's ends, once it has inherited them."""
-    pairs = {name: socket.socketpair() for name in ("monitor", "channel", "console")}
-    theirs = [theirs for _, theirs in pairs.values()]
-
-    def close_theirs() -> None:
-        for one in theirs:
-            one.close()
-
-    ours = {name: pair[0] for name, pair in pairs.items()}
-    try:
-        yield (
-            Sockets(**ours, theirs={name: pair[1].fileno() for name, pair in pairs.items()}),
-            close_theirs,
-        )
-    finally:
-        close_theirs()
-        for one in ours.values():
-            one.close()
 
 
 @define(eq=False, kw_only=True)
@@ -84,7 +48,7 @@ class QemuMachine(Machine):
     pid: int
     engine: str
     """`Engine.identity` of the engine that runs it."""
-    timings_ms: dict[str, float]
+    timings_ms: Mapping[str, float]
     memory: Path | None
     """Its own memory file, or None for a clone that shares its snapshot's."""
     _process: VmmProcess
@@ -262,99 +226,3 @@ async def death(process: VmmProcess, console: ConsoleLog, *, during: str) -> Mac
         f"QEMU (process {process.pid}) {how} during {during}"
         + (f"; it said: {said}" if said else "")
     )
-
-
-@asynccontextmanager
-async def open_machine(
-    command: Callable[[Sockets], list[str]],
-    *,
-    spec: MachineSpec,
-    engine: str,
-    version: str,
-    runtime_directory: Path,
-    memory: Path | None,
-    state: Path | None,
-    memory_mode: int,
-    timings_ms: dict[str, float],
-) -> AsyncIterator[QemuMachine]:
-    """Start QEMU, enter command mode and, with `state`, load it. All is gone when the scope ends.
-
-    Raises `EngineError` if it cannot be started or is not `version`, `MachineDied`, `SnapshotError`.
-    """
-    console = ConsoleLog()
-    started = time.perf_counter()
-
-    def lap(step: str) -> None:
-        nonlocal started
-        now = time.perf_counter()
-        timings_ms[step] = round((now - started) * 1e3, 2)
-        started = now
-
-    async with helpers() as nursery:
-        with _socket_pairs() as (sockets, close_theirs):
-            channel = trio.SocketStream(trio.socket.from_stdlib_socket(sockets.channel))
-            nursery.start_soon(console.drain, trio.socket.from_stdlib_socket(sockets.console))
-            output = sockets.theirs["console"]
-            async with run_vmm(
-                command(sockets),
-                descriptors=tuple(sockets.theirs.values()),
-                output=output,
-                runtime_directory=runtime_directory,
-            ) as process:
-                close_theirs()
-                lap("spawn_ms")
-                async with _monitor(process, console, sockets.monitor, version) as qmp:
-                    lap("qmp_ms")
-                    machine = QemuMachine(
-                        spec=spec,
-                        pid=process.pid,
-                        engine=engine,
-                        timings_ms=timings_ms,
-                        memory=memory,
-                        process=process,
-                        qmp=qmp,
-                        console=console,
-                        channel=channel,
-                        running=state is None,
-                        memory_mode=memory_mode,
-                    )
-                    await nursery.start(machine.watch)
-                    if state is not None:
-                        await _load(machine, state)
-                        lap("load_ms")
-                    yield machine
-
-
-async def _load(machine: QemuMachine, state: Path) -> None:
-    try:
-        with trio.fail_after(_LOAD_LIMIT_S):
-            await machine.load(state)
-    except trio.TooSlowError:
-        raise EngineError(f"QEMU did not load {state} within {_LOAD_LIMIT_S:g} s") from None
-
-
-@asynccontextmanager
-async def _monitor(
-    process: VmmProcess, console: ConsoleLog, connection: socket.socket, version: str
-) -> AsyncIterator[QmpClient]:
-    """Command mode, or the reason why there is none."""
-    entered = False
-    try:
-        with trio.fail_after(_START_LIMIT_S) as limit:
-            async with connect_qmp(trio.socket.from_stdlib_socket(connection)) as qmp:
-                limit.deadline = float("inf")
-                if qmp.greeting.version != version:
-                    raise EngineError(
-                        f"QEMU is {qmp.greeting.version} now and was {version} when thawd started",
-                        hint="Restart thawd after an upgrade of QEMU",
-                    )
-                entered = True
-                yield qmp
-    except MachineDied as error:
-        if entered:
-            raise
-        raise await death(process, console, during="its start") from error
-    except trio.TooSlowError:
-        if entered:
-            raise
-        raise EngineError(f"QEMU did not answer within {_START_LIMIT_S:g} s") from None

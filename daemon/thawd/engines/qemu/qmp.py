@@ -8,16 +8,18 @@ from __future__ import annotations
 import array
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from attrs import define, field, frozen
 
 from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
 
 _RECEIVE_BYTES: Final = 64 * 1024
 _MAX_LINE_BYTES: Final = 16 * 1024 * 1024
