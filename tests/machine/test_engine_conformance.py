@@ -9,7 +9,10 @@ The guest is a real image's kernel and modules with `guest/init` in the place of
 """
 
 import os
+import pickle
 import signal
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -20,6 +23,7 @@ import trio
 from attrs import evolve
 
 from thawd.engines.machine import CODE_DISK_BYTES, MachineSpec, NetworkCard
+from thawd.engines.process import reap_orphans
 from thawd.engines.qemu.command import Platform
 from thawd.engines.qemu.engine import QemuEngine
 from thawd.errors import EngineError, MachineDied, SnapshotError
@@ -54,10 +58,10 @@ def image_files():
     if kernel and initrd:
         return Path(kernel), Path(initrd)
     store = pytest.importorskip("thawd.images.store", reason="no image store")
-    directory = os.environ.get("THAWD_IMAGES") or HERE.parents[1] / ".cache" / "images"
+    directory = os.environ.get("THAWD_IMAGES") or HERE.parents[1] / ".cache" / "state" / "images"
     images = store.ImageStore(Path(directory)).list()
     if not images:
-        pytest.skip(f"no guest image in {directory}. Build one: ./dev image")
+        pytest.skip(f"no guest image in {directory}. Build one: ./dev demo")
     return images[0].kernel, images[0].initrd
 
 
@@ -482,6 +486,38 @@ async def test_a_body_that_fails_takes_its_machine_along(engine, template, scrat
     with pytest.raises(ZeroDivisionError):
         async with clone(engine, template):
             _ = 1 / 0
+
+
+DAEMON = """
+import pickle, sys, trio
+async def main():
+    engine, snapshot, scratch = pickle.loads(bytes.fromhex(sys.argv[1]))
+    async with engine.restore(snapshot) as one, engine.restore(snapshot, scratch=scratch) as two:
+        await one.resume()
+        print(one.pid, two.pid, flush=True)
+        await trio.sleep_forever()
+trio.run(main)
+"""
+
+
+async def test_machines_die_with_a_daemon_that_is_killed(engine, template, scratch):
+    """A successor finds the records and nobody behind them."""
+    about = pickle.dumps((engine, template, scratch)).hex()
+    with subprocess.Popen(  # noqa: ASYNC220  another daemon, not a helper of this one
+        [sys.executable, "-c", DAEMON, about], stdout=subprocess.PIPE, text=True
+    ) as daemon:
+        ends = [os.pidfd_open(int(pid)) for pid in daemon.stdout.readline().split()]
+        daemon.kill()
+    assert len(ends) == 2
+    for end in ends:
+        with trio.fail_after(BOOT_S):
+            await trio.lowlevel.wait_readable(end)
+        os.close(end)
+    assert len(list((engine.runtime_directory / "machines").iterdir())) == 2
+    assert await reap_orphans(engine.runtime_directory) == []
+    # A machine's private memory is in its caller's scratch directory, and so is the care for it.
+    (directory,) = scratch.iterdir()
+    rmtree(directory)
 
 
 async def test_the_console_keeps_what_the_guest_printed(engine, template, scratch):
