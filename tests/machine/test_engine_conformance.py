@@ -5,7 +5,7 @@ The guest is a real image's kernel and modules with `guest/init` in the place of
 - `THAWD_TEST_ENGINES`: the engines to test (`qemu-tcg,qemu-kvm`), which must work here. Without it, all that work are
   tested, and the reason is said for each that does not.
 - `THAWD_TEST_QEMU`: a directory of other QEMU binaries, such as an unpacked newer package.
-- `THAWD_TEST_KERNEL`, `THAWD_TEST_INITRD`: take these instead of the image in the image store.
+- `THAWD_TEST_KERNEL`, `THAWD_TEST_INITRD`: take these instead of the image in `.cache/state/images`.
 """
 
 import os
@@ -53,16 +53,15 @@ def conformance_initrd(image_initrd):
 
 
 def image_files():
-    """Kernel and initramfs to test with."""
+    """Kernel and initramfs to test with; the image is built if it is not there."""
     kernel, initrd = os.environ.get("THAWD_TEST_KERNEL"), os.environ.get("THAWD_TEST_INITRD")
     if kernel and initrd:
         return Path(kernel), Path(initrd)
-    store = pytest.importorskip("thawd.images.store", reason="no image store")
-    directory = os.environ.get("THAWD_IMAGES") or HERE.parents[1] / ".cache" / "state" / "images"
-    images = store.ImageStore(Path(directory)).list()
-    if not images:
-        pytest.skip(f"no guest image in {directory}. Build one: ./dev demo")
-    return images[0].kernel, images[0].initrd
+    from thawd.images.store import ImageStore
+
+    directory = HERE.parents[1] / ".cache" / "state" / "images"
+    image = trio.run(ImageStore(directory).ensure, "python3.13")
+    return image.kernel, image.initrd
 
 
 @pytest.fixture(scope="session")
@@ -424,10 +423,12 @@ async def test_a_vmm_killed_at_any_moment_of_a_restore_is_a_death(
     execute = QmpClient.execute
     seen = SimpleNamespace(commands=0, last=0)
 
+    others = children()
+
     async def deadly(self, command, **arguments):
         seen.commands += 1
         if seen.commands == seen.last:
-            for pid in children():
+            for pid in children() - others:
                 os.kill(pid, signal.SIGKILL)
         return await execute(self, command, **arguments)
 

@@ -1,0 +1,57 @@
+"""Real machines: one daemon for most tests, its guest image built once into .cache/state."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from live import FUNCTIONS, Daemon, create, publish
+
+from thawd.cli.client import Client
+from thawd.images.store import ImageStore
+
+IMAGES = Path(__file__).parents[2] / ".cache" / "state" / "images"
+
+
+@pytest.fixture(scope="session")
+def images() -> Path:
+    """The image store, with the image of today's sources in it."""
+
+    async def ensure() -> None:
+        await ImageStore(IMAGES).ensure(
+            "python3.13", progress=lambda step, _: print(f"image: {step}", flush=True)
+        )
+
+    trio.run(ensure)
+    return IMAGES
+
+
+@pytest.fixture(scope="session")
+def daemon(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A running daemon. At the end it must leave nothing."""
+    with tempfile.TemporaryDirectory(prefix="thaw-test-") as runtime:
+        settings = 'engine = "qemu-tcg"\n[pool]\nready = 0\nidle_seconds = 60\n[limits]\nrestore_limit_s = 8\n'
+        daemon = Daemon(tmp_path_factory.mktemp("state"), Path(runtime) / "r", images, settings)
+        daemon.start()
+        try:
+            yield daemon
+        finally:
+            daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def client(daemon: Daemon) -> Iterator[Client]:
+    with daemon.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def everything(client: Client) -> str:
+    """The function that does what its event says, published as version 1."""
+    create(client, "everything", FUNCTIONS / "everything")
+    published = publish(client, "everything")
+    assert published["State"] == "Active", published["StateReason"]
+    return "everything"
