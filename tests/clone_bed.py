@@ -8,7 +8,7 @@ is not. Needs root, or user namespaces. Exits with 77 and the reason where neith
 
 SOURCES is a Python file with `sources()`, which returns callables by name; each is called once before the snapshot
 (so that whatever state it has exists) and twice in every clone. The file is executed after the taps are in place, as
-a function's code is. Prints JSON: {"clones": [{name: [first, second]}], "fixers": [...], "notes": [...]}.
+a function's code is. It may have `freeze()` and `thaw()` of its own, which run beside the fixers. Prints JSON: {"clones": [{name: [first, second]}], "fixers": [...], "notes": [...]}.
 """
 
 from __future__ import annotations
@@ -64,9 +64,14 @@ def freeze_and_clone(options: argparse.Namespace, libc: ctypes.CDLL) -> None:
     for source in sources.values():
         source()
     registry.freeze()
+    before, after = scope.get("freeze"), scope.get("thaw")
+    if not options.off and before:
+        before()
 
     def clone() -> dict[str, object]:
         registry.thaw(Draw(os.urandom(64)))
+        if not options.off and after:
+            after()
         said = {name: [source(), source()] for name, source in sources.items()}
         return {"said": said, "fixers": registry.report()}
 

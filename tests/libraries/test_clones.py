@@ -68,3 +68,15 @@ def test_without_fixers_they_do(clone, module, library):
     clones = clone(HERE / f"sources_{module}.py", "--off")["clones"]
 
     assert KERNEL & set(clones[0]) == {n for n in clones[0] if not shared(clones, n)}
+
+
+def test_a_copy_that_exports_nothing_is_found_by_structure(clone):
+    """With its own fixer left out, cryptography's static OpenSSL is one that only its memory gives away."""
+    need("cryptography")
+
+    sources = HERE / "sources_hidden_openssl.py"
+    clones = clone(sources, "--skip", "cryptography")["clones"]
+    without = clone(sources, "--off")["clones"]
+
+    assert set() == {name for name in clones[0] if shared(clones, name)}
+    assert set(without[0]) == {name for name in without[0] if shared(without, name)}

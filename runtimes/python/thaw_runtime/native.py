@@ -17,6 +17,7 @@ class Mapping(NamedTuple):
     start: int
     stop: int
     permissions: str
+    offset: int
     inode: int
     path: str
 
@@ -36,9 +37,16 @@ def mappings() -> list[Mapping]:
 
 def parse_mapping(line: str) -> Mapping:
     """One line of proc_pid_maps(5)."""
-    addresses, permissions, _offset, _device, inode, *path = line.rstrip("\n").split(None, 5)
+    addresses, permissions, offset, _device, inode, *path = line.rstrip("\n").split(None, 5)
     start, _, stop = addresses.partition("-")
-    return Mapping(int(start, 16), int(stop, 16), permissions, int(inode), path[0] if path else "")
+    return Mapping(
+        int(start, 16),
+        int(stop, 16),
+        permissions,
+        int(offset, 16),
+        int(inode),
+        path[0] if path else "",
+    )
 
 
 def libraries() -> list[str]:
@@ -66,24 +74,6 @@ def functions(name: str, paths: list[str]) -> dict[str, Any]:
             addresses.add(address)
             found[path] = function
     return found
-
-
-def contains(path: str, text: bytes) -> int:
-    """Offset of these bytes in a mapped file, -1 without them or without the file."""
-    import mmap
-
-    try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as view:
-            return view.find(text)
-    except (OSError, ValueError):
-        return -1
-
-
-def read_at(path: str, offset: int, size: int) -> bytes:
-    """Bytes of a file."""
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return file.read(size)
 
 
 def is_system(path: str) -> bool:

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from thaw_runtime import provenance
+from thaw_runtime import leftovers, provenance
 from thaw_runtime.imports import PostImport
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Registry:
         context = Context(_live_objects(kind for _, fixer in active for kind in fixer.collects()))
         for entry, fixer in active:
             self._freeze_one(entry, fixer, context)
-        self.notes = context.notes
+        self.notes = [*context.notes, *self._leftovers()]
         provenance.stop()
         self._raise_for_essentials()
 
@@ -178,6 +178,11 @@ class Registry:
     def report(self) -> list[dict[str, Any]]:
         """What each fixer did, in the order in which they run."""
         return [entry.report() for entry in self._entries.values()]
+
+    def _leftovers(self) -> list[str]:
+        if not provenance.recording():
+            return []
+        return [*leftovers.cached_values(), *leftovers.fork_handlers(), *leftovers.SHARED_BY_ALL]
 
     def _active(self) -> list[tuple[Entry, Fixer]]:
         entries = self._entries.values()

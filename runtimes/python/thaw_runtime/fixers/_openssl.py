@@ -46,7 +46,7 @@ class OpenSslFixer(Fixer):
     def _find_hidden(self, candidates: list[str], context: Context) -> None:
         reached = "cryptography.hazmat.bindings._rust"
         skip = getattr(sys.modules.get(reached), "__file__", None)
-        copies = {p: v for p, v in drbg.versions(candidates).items() if p != skip}
+        copies = drbg.versions(path for path in candidates if path != skip)
         first, last = drbg.KNOWN
         for path, version in copies.items():
             if version[0] >= 3 and not first <= version <= last:
