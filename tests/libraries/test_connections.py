@@ -34,7 +34,7 @@ class Web(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"{}")
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815 - the base class asks for this name
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -60,7 +60,7 @@ class Postgres(socketserver.StreamRequestHandler):
         while True:
             length, code = struct.unpack(">II", self._exactly(8))
             self._exactly(length - 8)
-            if code != 80877103 and code != 80877104:  # SSLRequest, GSSENCRequest
+            if code not in {80877103, 80877104}:  # SSLRequest, GSSENCRequest
                 break
             self.wfile.write(b"N")
         self._send(b"R", struct.pack(">I", 0))

@@ -72,8 +72,9 @@ class Runtime:
         *,
         start: dict | None,
         initialization: str = "snap-start",
+        registry: str = REGISTRY,
     ) -> None:
-        (tmp_path / "snapshot_restore_py.py").write_text(REGISTRY)
+        (tmp_path / "snapshot_restore_py.py").write_text(registry)
         self.agent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.agent.settimeout(10)
         if start is not None:
@@ -212,11 +213,7 @@ else:
 
 def test_a_runtime_that_cannot_be_protected_ends(tmp_path):
     """Without AWS's hook registry there is no way to thaw: the process ends, and with it the publish."""
-    with Runtime(tmp_path, FUNCTION, start={}) as intact:
-        intact.receive()
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    with Runtime(broken, FUNCTION, start=None) as runtime:
+    with Runtime(tmp_path, FUNCTION, start={}, registry="raise ImportError('gone')") as runtime:
         out, err = runtime.answer_restore_next()
 
     assert runtime.process.returncode == 70

@@ -27,15 +27,15 @@ Result = Literal["ok", "skipped", "failed", "absent"]
 _FOLDER: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixers")
 
 
-class ThawFailed(Exception):  # noqa: N818 - the name a user reads in the error of a failed publish
+class ThawFailed(Exception):
     """This process could not be made unique; it must not serve invocations."""
 
 
-class Unsupported(Exception):  # noqa: N818 - a condition of the library, reported and not handled
+class Unsupported(Exception):
     """The library is here, but not built as this fixer expects it."""
 
 
-class Absent(Exception):  # noqa: N818 - an answer rather than an error
+class Absent(Exception):
     """There is nothing in this process that this fixer would renew."""
 
 
@@ -276,7 +276,7 @@ def _within(version: str, tested: tuple[str, str]) -> bool:
 def _numbers(version: str) -> tuple[int, ...]:
     numbers: list[int] = []
     for part in version.split("."):
-        digits = "".join(character for character in part if character.isdigit())
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
         if not digits:
             break
         numbers.append(int(digits))

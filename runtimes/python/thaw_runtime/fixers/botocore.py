@@ -14,7 +14,7 @@ from thaw_runtime.registry import Absent, Context, Fixer, Unsupported
 if TYPE_CHECKING:
     from thaw_runtime.draw import Draw
 
-_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - as botocore compares it
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class BotocoreFixer(Fixer):
