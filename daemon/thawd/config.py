@@ -40,7 +40,7 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "console", "logfmt", "json", "journal")
 
 
-class _Refused(ValueError):  # noqa: N818 - a refusal, never seen outside this module
+class _Refused(ValueError):
     """A setting's value is not accepted. `setting` is its name in its table."""
 
     def __init__(self, setting: str, reason: str) -> None:
@@ -318,7 +318,7 @@ def default_runtime_directory(environ: Mapping[str, str]) -> Path:
         return SYSTEM_RUNTIME_DIRECTORY
     if base := environ.get("XDG_RUNTIME_DIR"):
         return Path(base) / "thawd"
-    return Path(f"/tmp/thawd-{os.geteuid()}")  # noqa: S108 - owner and mode are checked when it is made
+    return Path(f"/tmp/thawd-{os.geteuid()}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

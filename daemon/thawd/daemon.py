@@ -19,10 +19,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -49,6 +47,9 @@ from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from thawd.config import Config
 
 _log = structlog.get_logger()
@@ -61,7 +62,9 @@ _EMULATION_FACTOR: Final = 20.0
 stretched by this, so that what initialises there does so here."""
 
 
-async def run(config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+async def run(
+    config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     """Serve until cancelled, then drain. Raises `ThawError` when the daemon cannot start.
 
     Once it serves the tree is shielded from the cancellation that ends it: a request under way needs its machine, and
@@ -138,7 +141,6 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         invoker = await stack.enter_async_context(open_invoker(fleet))
         _recover(catalog, publisher, starter)
 
-
         async def trial(version: FunctionVersion, how: str, events: list[bytes]) -> Trial:
             with as_refusals(version):
                 return await try_start(starter, version, How(how), events)
@@ -176,9 +178,15 @@ def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
         path = starter.snapshots.version_path(version.function_name, version.version)
         if version.state is State.ACTIVE and not starter.snapshots.exists(path):
             reason = "The snapshot is gone from disk. Publish the version again."
-            _log.error("version.snapshot_lost", function=version.function_name, version=version.version)
+            _log.error(
+                "version.snapshot_lost", function=version.function_name, version=version.version
+            )
             catalog.set_state(
-                version.function_name, version.version, State.INACTIVE, reason=reason, reason_code="Restoring"
+                version.function_name,
+                version.version,
+                State.INACTIVE,
+                reason=reason,
+                reason_code="Restoring",
             )
     publisher.sweep(known)
     for version in catalog.interrupted():

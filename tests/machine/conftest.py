@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from live import FUNCTIONS, Daemon, create, publish
 
-from thawd.cli.client import Client
 from thawd.images.store import ImageStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thawd.cli.client import Client
 
 IMAGES = Path(__file__).parents[2] / ".cache" / "state" / "images"
 

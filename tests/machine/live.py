@@ -119,7 +119,7 @@ class Daemon:
         self.assert_nothing_left()
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill -9."""
         assert self.process is not None
         self.machines()
         self.process.kill()

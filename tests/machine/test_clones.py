@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from live import Daemon, call
 
-from thawd.cli.client import Client
+if TYPE_CHECKING:
+    from thawd.cli.client import Client
 
 CLONES = 8
 AT_ONCE = 3

@@ -60,7 +60,9 @@ def test_latest_runs_on_demand(client: Client, everything: str) -> None:
     assert environment["AWS_LAMBDA_LOG_STREAM_NAME"]
     assert environment["AWS_ACCESS_KEY_ID"].startswith("ASIA")
     # REPORT comes after the answer, when the runtime asks for its next invocation.
-    wait_until(lambda: "Init Duration" in last_log(client, everything, "$LATEST")[-1], what="REPORT")
+    wait_until(
+        lambda: "Init Duration" in last_log(client, everything, "$LATEST")[-1], what="REPORT"
+    )
 
 
 def test_tail_is_the_invocations_log(client: Client, everything: str) -> None:

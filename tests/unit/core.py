@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
@@ -19,6 +19,9 @@ from thawd.observe.logbook import LogBook
 from thawd.publish.publisher import Publisher, open_publisher
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 CODE = Code(sha256="sha", size=1)
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-
 from test_bundle_archive import make
+
 from thawd.engines.machine import CODE_DISK_BYTES
 from thawd.errors import BundleError
 from thawd.publish.archive import ZIPPED_LIMIT
 from thawd.publish.bundle import BundleStore
 
-needs_erofs = pytest.mark.skipif(shutil.which("mkfs.erofs") is None, reason="mkfs.erofs is not installed")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+needs_erofs = pytest.mark.skipif(
+    shutil.which("mkfs.erofs") is None, reason="mkfs.erofs is not installed"
+)
 ZIP = make(("app.py", b"def handler(e, c): return e")).getvalue()
 
 
@@ -27,7 +32,9 @@ def store(tmp_path: Path) -> BundleStore:
 
 
 @needs_erofs
-async def test_a_zip_becomes_a_disk_of_the_one_size_and_is_found_by_its_digest(store: BundleStore) -> None:
+async def test_a_zip_becomes_a_disk_of_the_one_size_and_is_found_by_its_digest(
+    store: BundleStore,
+) -> None:
     bundle = await store.add(ZIP)
 
     assert bundle.code_sha256_base64 == base64.b64encode(hashlib.sha256(ZIP).digest()).decode()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from thaw_agent import wire
+from core import Core, invocation, running_core, version
 from trio.testing import wait_all_tasks_blocked
 
-from core import Core, invocation, running_core, version
 from thawd.catalog.models import LATEST, ApplyOn, State
 from thawd.guest.testing import Exit, FakeFunction, HandlerError
 from thawd.invoke.model import InvokeRefused
 from thawd.snapshots.base import guest_memory_mib
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thaw_agent import wire
 
 
 async def publish(core: Core) -> None:
@@ -40,7 +44,11 @@ async def test_a_published_version_is_restored_and_its_log_reads_like_lambdas(
         outcome = await core.invoker.invoke(invocation(version(), b'{"a":1}'))
         await settled()
 
-        assert (outcome.payload, outcome.function_error, outcome.executed_version) == (b'{"a":1}', None, "1")
+        assert (outcome.payload, outcome.function_error, outcome.executed_version) == (
+            b'{"a":1}',
+            None,
+            "1",
+        )
         lines = core.messages()
     kinds = [line.split(" ", 1)[0] for line in lines]
     assert kinds == [
@@ -70,7 +78,9 @@ async def test_the_second_invocation_reuses_the_machine_and_reports_no_restore(
         assert "Restore Duration" not in core.messages()[-1]
 
 
-async def test_clones_get_identities_of_their_own(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+async def test_clones_get_identities_of_their_own(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
     """Entropy, host name, machine id, boot id, generation and credentials differ in each restore."""
     async with running_core(tmp_path) as core:
         await publish(core)
@@ -175,7 +185,9 @@ async def test_a_failing_after_restore_hook_is_a_snapstart_exception(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:
     """And the next invocation restores afresh."""
-    async with running_core(tmp_path, FakeFunction(restore_error="Runtime.AfterRestoreError")) as core:
+    async with running_core(
+        tmp_path, FakeFunction(restore_error="Runtime.AfterRestoreError")
+    ) as core:
         await publish(core)
         with pytest.raises(InvokeRefused) as caught:
             await core.invoker.invoke(invocation(version()))
@@ -211,7 +223,7 @@ async def test_a_failing_init_on_demand_is_the_functions_error(
 
 
 async def published(core: Core) -> None:
-    while ("f", "1") not in core.states.seen:
+    while ("f", "1") not in core.states.seen:  # noqa: ASYNC110 - as a client would: by asking
         await trio.sleep(0.01)
 
 
@@ -378,7 +390,9 @@ async def test_a_new_revision_of_latest_gets_new_machines(
         assert core.fleet.statistics().machines == 1
 
 
-async def test_the_deadline_reaches_the_runtime(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+async def test_the_deadline_reaches_the_runtime(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
     seen: list[wire.Invoke] = []
 
     async def look(_event: bytes, request: wire.Invoke, _memory: object) -> bytes:

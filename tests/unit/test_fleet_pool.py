@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from core import version
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from core import version
-from thawd.catalog.models import FunctionVersion
 from thawd.errors import EngineError
 from thawd.fleet.environment import Environment, Stage, Start
 from thawd.fleet.fleet import Fleet, open_fleet
 from thawd.fleet.pool import NoCapacity
 from thawd.guest.session import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from thawd.catalog.models import FunctionVersion
 
 
 class Machine:
@@ -35,7 +39,7 @@ class Machine:
         self.paused = False
 
 
-class Start_:
+class Starting:
     """Starts environments; counts those that live, and can be told to fail."""
 
     def __init__(self) -> None:
@@ -68,10 +72,9 @@ class Start_:
                 self.alive.remove(environment)
 
 
-
 @asynccontextmanager
-async def fleet_of(**settings_: object) -> AsyncIterator[tuple[Fleet, Start_]]:
-    start = Start_()
+async def fleet_of(**settings_: object) -> AsyncIterator[tuple[Fleet, Starting]]:
+    start = Starting()
     options = {"max_machines": 4, "ready_target": 0, "idle_s": 60.0, **settings_}
     async with open_fleet(start, **options) as fleet:
         yield fleet, start
@@ -99,7 +102,7 @@ def test_no_order_of_events_breaks_the_pools_promises(
     """Never two users on one environment, never more machines than allowed, none lost, none left."""
 
     async def main() -> None:
-        start = Start_()
+        start = Starting()
         in_use: set[int] = set()
 
         async def use(fleet: Fleet, number: str, good: object, seconds: float) -> None:
@@ -152,7 +155,9 @@ def test_no_order_of_events_breaks_the_pools_promises(
     trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
-async def test_a_freed_environment_serves_a_waiter_before_a_new_start_does(autojump_clock: MockClock) -> None:
+async def test_a_freed_environment_serves_a_waiter_before_a_new_start_does(
+    autojump_clock: MockClock,
+) -> None:
     async with fleet_of() as (fleet, start):
         pool = fleet.pool(version())
         async with pool.lease(wait_s=1) as first:
@@ -180,7 +185,9 @@ async def test_a_failed_start_is_raised_in_who_waits_for_it(autojump_clock: Mock
                 pass
 
 
-async def test_the_least_recently_used_environment_of_any_pool_makes_room(autojump_clock: MockClock) -> None:
+async def test_the_least_recently_used_environment_of_any_pool_makes_room(
+    autojump_clock: MockClock,
+) -> None:
     async with fleet_of(max_machines=2) as (fleet, _):
         for number in ("1", "2", "3"):
             async with fleet.pool(version(number)).lease(wait_s=10) as environment:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from attrs import define, field
-from thaw_agent import wire
 from trio.testing import memory_stream_pair, wait_all_tasks_blocked
 
+from thaw_agent import wire
 from thawd.errors import GuestError
 from thawd.guest.session import (
     GuestSession,
@@ -20,6 +20,9 @@ from thawd.guest.session import (
     RuntimeExited,
     open_session,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 INVOKE = wire.Invoke(request_id="r", deadline_ms=1, function_arn="arn")
 RESTORE = wire.Restore(
@@ -71,7 +74,9 @@ async def test_hello_waits_for_the_answer_to_its_own_nonce() -> None:
 async def test_another_protocol_version_is_refused_with_the_way_out() -> None:
     async def answer() -> None:
         hello = wire.Hello.decode((await guest.next()).payload)
-        await guest.send(wire.SYNC, wire.Hello(role="guest", nonce=hello.nonce, version=99).encode())
+        await guest.send(
+            wire.SYNC, wire.Hello(role="guest", nonce=hello.nonce, version=99).encode()
+        )
 
     async with connected() as (session, guest, _), trio.open_nursery() as nursery:
         nursery.start_soon(answer)
@@ -92,7 +97,9 @@ async def test_restore_failure_carries_what_the_hook_posted() -> None:
     async def answer() -> None:
         await guest.greet()
         assert (await guest.next()).kind is wire.Kind.RESTORE
-        failed = wire.RestoreFailed(error_type="Runtime.AfterRestoreError", message="boom", body="{}")
+        failed = wire.RestoreFailed(
+            error_type="Runtime.AfterRestoreError", message="boom", body="{}"
+        )
         await guest.send(failed.encode(), wire.Exited(code=65, reason="exit status 65").encode())
 
     async with connected() as (session, guest, _), trio.open_nursery() as nursery:
@@ -183,7 +190,10 @@ async def test_log_lines_arrive_with_their_invocation() -> None:
 @pytest.mark.parametrize(
     ("last_words", "expected"),
     [
-        (wire.SYNC + wire.Exited(code=None, signal=9, reason="signal: killed").encode(), RuntimeExited),
+        (
+            wire.SYNC + wire.Exited(code=None, signal=9, reason="signal: killed").encode(),
+            RuntimeExited,
+        ),
         (wire.SYNC + wire.Fault(message="traceback").encode(), GuestError),
         (wire.SYNC + b"garbage that is no frame", GuestError),
         (b"", GuestError),

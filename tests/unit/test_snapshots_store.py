@@ -14,7 +14,12 @@ from thawd.errors import SnapshotError
 from thawd.snapshots.store import SnapshotStore, digest_sparse
 
 SPEC = MachineSpec(
-    kernel=Path("k"), initrd=Path("i"), root=Path("r"), code=Path("c"), memory_mib=4, command_line="quiet"
+    kernel=Path("k"),
+    initrd=Path("i"),
+    root=Path("r"),
+    code=Path("c"),
+    memory_mib=4,
+    command_line="quiet",
 )
 
 
@@ -48,15 +53,15 @@ async def test_a_committed_snapshot_is_loaded_by_a_later_daemon(store: SnapshotS
     loaded = await SnapshotStore(store.directory).load(snapshot.directory)
 
     assert snapshot == loaded
-    assert SPEC == loaded.spec
-    assert [("f", "1")] == store.function_versions()
+    assert loaded.spec == SPEC
+    assert store.function_versions() == [("f", "1")]
 
 
 async def test_nothing_is_visible_before_the_commit(store: SnapshotStore) -> None:
     async with store.scratch() as scratch:
         make_snapshot(scratch / "snapshot")
-        assert [] == store.function_versions()
-    assert [] == list(store.directory.iterdir())
+        assert store.function_versions() == []
+    assert list(store.directory.iterdir()) == []
 
 
 @pytest.mark.parametrize("damaged", ["memory", "state"])
@@ -90,7 +95,7 @@ async def test_what_a_killed_daemon_was_writing_is_removed_at_start(store: Snaps
 
     store.prepare()
 
-    assert [] == list(store.directory.iterdir())
+    assert list(store.directory.iterdir()) == []
 
 
 async def test_remove_takes_the_whole_snapshot(store: SnapshotStore) -> None:
@@ -99,10 +104,12 @@ async def test_remove_takes_the_whole_snapshot(store: SnapshotStore) -> None:
     store.remove(snapshot.directory)
 
     assert not snapshot.directory.exists()
-    assert [] == store.function_versions()
+    assert store.function_versions() == []
 
 
-_pages = st.lists(st.sampled_from([b"", b"\0" * 4096, b"x" * 4096, b"y" * 4096]), min_size=1, max_size=12)
+_pages = st.lists(
+    st.sampled_from([b"", b"\0" * 4096, b"x" * 4096, b"y" * 4096]), min_size=1, max_size=12
+)
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from thawd.errors import CatalogError
 
 
-class FunctionNotFound(CatalogError):  # noqa: N818 - Lambda's own word
+class FunctionNotFound(CatalogError):
     """There is no such function, or no such version of it (`version` set)."""
 
     def __init__(self, function_name: str, version: str | None = None) -> None:
@@ -19,7 +19,7 @@ class FunctionNotFound(CatalogError):  # noqa: N818 - Lambda's own word
         self.version = version
 
 
-class FunctionExists(CatalogError):  # noqa: N818
+class FunctionExists(CatalogError):
     """A function of this name exists already."""
 
     def __init__(self, function_name: str) -> None:
@@ -27,7 +27,7 @@ class FunctionExists(CatalogError):  # noqa: N818
         self.function_name = function_name
 
 
-class StaleRevision(CatalogError):  # noqa: N818
+class StaleRevision(CatalogError):
     """The caller's RevisionId is not the latest: somebody else changed the function meanwhile."""
 
     def __init__(self, function_name: str) -> None:
@@ -37,7 +37,7 @@ class StaleRevision(CatalogError):  # noqa: N818
         )
 
 
-class CodeMismatch(CatalogError):  # noqa: N818
+class CodeMismatch(CatalogError):
     """The caller's CodeSha256 is not that of `$LATEST`."""
 
     def __init__(self, given: str, current: str) -> None:
@@ -46,7 +46,7 @@ class CodeMismatch(CatalogError):  # noqa: N818
         self.current = current
 
 
-class StateConflict(CatalogError):  # noqa: N818
+class StateConflict(CatalogError):
     """A version cannot go from its state to the one asked for."""
 
     def __init__(self, function_name: str, version: str, state: str, wanted: str) -> None:

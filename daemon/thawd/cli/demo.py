@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +28,7 @@ from .waiting import until_settled
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from .terminal import Terminal
 
@@ -56,10 +56,16 @@ class Result:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--json", metavar="FILE", type=Path, dest="json_file", help="write the figures there too")
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, dest="json_file", help="write the figures there too"
+    )
     parser.add_argument("--state", metavar="DIR", type=Path, help="keep images and snapshots there")
-    parser.add_argument("--restores", metavar="N", type=int, default=5, help="restores to take the median of")
-    parser.add_argument("--function", metavar="DIR", type=Path, help="another function than the example")
+    parser.add_argument(
+        "--restores", metavar="N", type=int, default=5, help="restores to take the median of"
+    )
+    parser.add_argument(
+        "--function", metavar="DIR", type=Path, help="another function than the example"
+    )
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -72,7 +78,11 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         with _daemon(state, Path(runtime), terminal) as client:
             result = _measure(client, code, max(1, arguments.restores), terminal)
         ours = {"thawd.toml", "thawd.log"}
-        left = sorted(path.name for path in Path(runtime).rglob("*") if not path.is_dir() and path.name not in ours)
+        left = sorted(
+            path.name
+            for path in Path(runtime).rglob("*")
+            if not path.is_dir() and path.name not in ours
+        )
         if left:
             raise EngineError(f"the daemon left {', '.join(left)} in its runtime directory")
     if arguments.json_file:
@@ -89,10 +99,15 @@ def _default_state() -> Path:
 def _example() -> Path:
     """The example function: in the package when installed, in the source tree when not."""
     package = Path(__file__).resolve().parent.parent
-    for path in (package / "examples" / "hello", package.parents[1] / "runtimes/python/examples/hello"):
+    for path in (
+        package / "examples" / "hello",
+        package.parents[1] / "runtimes/python/examples/hello",
+    ):
         if path.is_dir():
             return path
-    raise ThawError("the example function is not installed", hint="Name a function: thaw demo --function DIR")
+    raise ThawError(
+        "the example function is not installed", hint="Name a function: thaw demo --function DIR"
+    )
 
 
 def _ensure_image(directory: Path, terminal: Terminal) -> None:
@@ -120,7 +135,16 @@ def _daemon(state: Path, runtime: Path, terminal: Terminal) -> Iterator[Client]:
     log = runtime / "thawd.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "thawd.cli", "daemon", "--config", str(settings), "--log-format", "logfmt"],
+            [
+                sys.executable,
+                "-m",
+                "thawd.cli",
+                "daemon",
+                "--config",
+                str(settings),
+                "--log-format",
+                "logfmt",
+            ],
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
@@ -175,21 +199,25 @@ def _measure(client: Client, code: Path, restores: int, terminal: Terminal) -> R
     )
     until_settled(client, terminal, _FUNCTION, None, "creating the function")
     # The base snapshot is made once an image; publishing is measured without it.
-    base = _starts(client, terminal, "starting from the base snapshot", None, "base", 2)[1:]
+    base = _starts(client, terminal, "starting from the base snapshot", None, how="base", count=2)[
+        1:
+    ]
     began = time.monotonic()
     version = client.publish_version(_FUNCTION)["Version"]
-    published = until_settled(client, terminal, _FUNCTION, version, "publishing: init, hooks, snapshot")
+    published = until_settled(
+        client, terminal, _FUNCTION, version, "publishing: init, hooks, snapshot"
+    )
     publish_ms = (time.monotonic() - began) * 1e3
     if published["State"] != "Active":
         raise ThawError(f"publishing failed: {published.get('StateReason')}")
-    cold = _starts(client, terminal, "cold boot, for comparison", version, "cold", 1)
-    restored = _starts(client, terminal, "restoring", version, "restore", restores)
+    cold = _starts(client, terminal, "cold boot, for comparison", version, how="cold", count=1)
+    restored = _starts(client, terminal, "restoring", version, how="restore", count=restores)
     client.invoke(_FUNCTION, version, _EVENT)
     warm = [_timed_invoke(client, version) for _ in range(30)][5:]
     health = client.health()
 
     def p50(starts: list[dict[str, Any]]) -> float:
-        return round(statistics.median(start["first_response_ms"] for start in starts), 1)
+        return round(float(statistics.median(start["first_response_ms"] for start in starts)), 1)
 
     said = [json.loads(start["answers"][0]["payload"]) for start in (restored * 2)[:2]]
     return Result(
@@ -205,7 +233,13 @@ def _measure(client: Client, code: Path, restores: int, terminal: Terminal) -> R
 
 
 def _starts(
-    client: Client, terminal: Terminal, title: str, qualifier: str | None, how: str, count: int
+    client: Client,
+    terminal: Terminal,
+    title: str,
+    qualifier: str | None,
+    *,
+    how: str,
+    count: int,
 ) -> list[dict[str, Any]]:
     """Start environments one after the other; each answers the event once and is discarded."""
     starts = []
@@ -225,8 +259,7 @@ def _timed_invoke(client: Client, version: str) -> float:
     answer = client.invoke(_FUNCTION, version, _EVENT)
     if answer.function_error:
         raise ThawError(f"the function failed: {answer.payload.decode(errors='replace')}")
-    took_ms: float = (time.perf_counter() - began) * 1e3
-    return took_ms
+    return (time.perf_counter() - began) * 1e3
 
 
 def _show(result: Result, terminal: Terminal) -> None:
@@ -238,21 +271,51 @@ def _show(result: Result, terminal: Terminal) -> None:
     terminal.table(
         ("", "p50 ms", "faster than cold", "what happens"),
         [
-            ("cold boot", f"{result.cold_ms:.1f}", "", "kernel boots, Python starts, the function initialises"),
-            ("base snapshot", f"{result.base_ms:.1f}", times(result.base_ms), "booted guest restored, the function initialises"),
-            ("restore", f"{result.restore_ms:.1f}", times(result.restore_ms), "initialised function restored, made unique, hooks run"),
-            ("warm invoke", f"{result.warm_ms:.2f}", times(result.warm_ms), "the same machine again, through the Unix socket"),
+            (
+                "cold boot",
+                f"{result.cold_ms:.1f}",
+                "",
+                "kernel boots, Python starts, the function initialises",
+            ),
+            (
+                "base snapshot",
+                f"{result.base_ms:.1f}",
+                times(result.base_ms),
+                "booted guest restored, the function initialises",
+            ),
+            (
+                "restore",
+                f"{result.restore_ms:.1f}",
+                times(result.restore_ms),
+                "initialised function restored, made unique, hooks run",
+            ),
+            (
+                "warm invoke",
+                f"{result.warm_ms:.2f}",
+                times(result.warm_ms),
+                "the same machine again, through the Unix socket",
+            ),
         ],
     )
     terminal.line(f"Publishing (init, hooks, snapshot) took {result.publish_ms:.0f} ms, once.")
     terminal.line()
     terminal.line("What two clones of one snapshot say")
     first, second = result.clones
-    words = {"uuid4": "uuid.uuid4()", "random": "random.random()", "time": "time.time()", "hostname": "hostname"}
+    words = {
+        "uuid4": "uuid.uuid4()",
+        "random": "random.random()",
+        "time": "time.time()",
+        "hostname": "hostname",
+    }
     terminal.table(
         ("", "clone 1", "clone 2", ""),
         [
-            (words[name], str(first[name]), str(second[name]), "differ" if first[name] != second[name] else "THE SAME")
+            (
+                words[name],
+                str(first[name]),
+                str(second[name]),
+                "differ" if first[name] != second[name] else "THE SAME",
+            )
             for name in _SAID
         ],
     )

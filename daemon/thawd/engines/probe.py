@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-DEADLINE_S: Final = 20.0
-"""For a boot to the agent's first word: about 1 s with hardware virtualisation. Where /dev/kvm is there but executes
+DEADLINE_S: Final = 10.0
+"""For a boot to the agent's first word: about 1 s with hardware virtualisation, 5 s by emulation, so that what takes
+longer is not worth having. Where /dev/kvm is there but executes
 instructions one by one in software, the guest is silent for minutes (seen on hosts that are virtual machines)."""
 _MEMORY_MIB: Final = 256
 
@@ -150,4 +151,4 @@ def _recall(cache_file: Path, key: dict[str, str]) -> Probe | None:
 def _remember(cache_file: Path, key: dict[str, str], found: Probe) -> None:
     temporary = cache_file.with_name(f".{cache_file.name}.new")
     temporary.write_text(json.dumps({"key": key, "probe": asdict(found)}, indent=2) + "\n")
-    os.replace(temporary, cache_file)  # noqa: PTH105  the two are beside each other on purpose
+    os.replace(temporary, cache_file)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field, frozen
 
-from thawd.catalog.models import FunctionVersion
-from thawd.engines.machine import Machine
-from thawd.guest.session import GuestSession, LogLine
-from thawd.observe.logbook import EnvironmentLog
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thawd.catalog.models import FunctionVersion
+    from thawd.engines.machine import Machine
+    from thawd.guest.session import GuestSession, LogLine
+    from thawd.observe.logbook import EnvironmentLog
 
 
 class Stage(StrEnum):

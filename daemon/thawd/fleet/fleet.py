@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
 from attrs import define, field, frozen
 
-from thawd.catalog.models import FunctionVersion
-from thawd.fleet.environment import Environment
 from thawd.fleet.pool import Pool, PoolStatistics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from thawd.catalog.models import FunctionVersion
+    from thawd.fleet.environment import Environment
 
 _log = structlog.get_logger()
 
@@ -45,7 +49,11 @@ class Fleet:
 
     def pool(self, version: FunctionVersion) -> Pool:
         """The pool of this version; another revision of `$LATEST` is another pool and closes the old one."""
-        key = (version.function_name, version.version, version.revision_id if not version.published else "")
+        key = (
+            version.function_name,
+            version.version,
+            version.revision_id if not version.published else "",
+        )
         pool = self._pools.get(key)
         if pool is None:
             if not version.published:
@@ -72,7 +80,10 @@ class Fleet:
             machines=self._machines,
             max_machines=self.max_machines,
             evictions=self._evictions,
-            pools={f"{name}:{number}": pool.statistics() for (name, number, _), pool in self._pools.items()},
+            pools={
+                f"{name}:{number}": pool.statistics()
+                for (name, number, _), pool in self._pools.items()
+            },
         )
 
     def _admit(self) -> bool:

@@ -24,7 +24,9 @@ def placeholder_credentials(now: datetime) -> dict[str, str]:
         "AccessKeyId": "ASIA" + "".join(secrets.choice(_KEY_ALPHABET) for _ in range(16)),
         "SecretAccessKey": "".join(secrets.choice(_SECRET_ALPHABET) for _ in range(40)),
         "Token": secrets.token_urlsafe(48),
-        "Expiration": (now + _CREDENTIALS_LIFE).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "Expiration": (now + _CREDENTIALS_LIFE)
+        .isoformat(timespec="seconds")
+        .replace("+00:00", "Z"),
     }
 
 

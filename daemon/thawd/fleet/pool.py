@@ -8,17 +8,20 @@ never waits for a start when a warm environment frees up meanwhile, and what was
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
 from attrs import define, field, frozen
 
-from thawd.catalog.models import FunctionVersion
 from thawd.errors import ThawError
 from thawd.fleet.environment import Environment, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from thawd.catalog.models import FunctionVersion
 
 _log = structlog.get_logger()
 
@@ -136,7 +139,9 @@ class Pool:
         for environment in self.environments():
             environment.retire(reason)
         while self._waiters:
-            self._fail(NoCapacity(f"{self.version.function_name}:{self.version.version} was deleted"))
+            self._fail(
+                NoCapacity(f"{self.version.function_name}:{self.version.version} was deleted")
+            )
         for life in self._lives:
             life.cancel()
 
@@ -269,7 +274,7 @@ class Pool:
                         nursery.start_soon(self._watch, environment)
                         await environment.retired.wait()
                         nursery.cancel_scope.cancel()
-        except Exception as error:  # noqa: BLE001 - whatever a start raises belongs to whoever waits for it
+        except Exception as error:
             if starting:
                 self._failed += 1
                 _log.warning(

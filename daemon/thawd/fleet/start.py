@@ -7,19 +7,15 @@ INIT_START, INIT_REPORT, RESTORE_START and RESTORE_REPORT are written here, in L
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, field
-from thaw_agent import wire
 
-from thawd.catalog.models import Code, FunctionVersion
-from thawd.engines.machine import Engine, Machine, Snapshot
+from thaw_agent import wire
 from thawd.errors import GuestError
 from thawd.fleet.environment import Environment, Start
 from thawd.fleet.identity import Identity
@@ -33,10 +29,15 @@ from thawd.guest.session import (
 )
 from thawd.observe.logbook import EnvironmentLog, LogBook, new_stream_name
 from thawd.snapshots.base import BaseSnapshots, guest_memory_mib
-from thawd.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from thawd.catalog.models import Code, FunctionVersion
+    from thawd.engines.machine import Engine, Machine, Snapshot
     from thawd.images.store import ImageStore
+    from thawd.snapshots.store import SnapshotStore
 
 RESTORE_LIMIT_S = 10.0
 """Runtime load and after-restore hooks (Lambda: restore limit 10 s)."""
@@ -134,7 +135,11 @@ class Starter:
                     hint="An after-restore hook is too slow; `thaw logs` shows what it printed",
                 ) from None
             except (RestoreFailure, RuntimeExited) as failure:
-                kind = failure.error_type if isinstance(failure, RestoreFailure) else "Runtime.ExitError"
+                kind = (
+                    failure.error_type
+                    if isinstance(failure, RestoreFailure)
+                    else "Runtime.ExitError"
+                )
                 _report_restore(log, began, status="error", error_type=kind)
                 raise
             _report_restore(log, began)
@@ -195,7 +200,8 @@ class Starter:
         identity = Identity()
         image = self.images.find(version.runtime)
         log.write(
-            f"INIT_START {runtime_version(version.runtime, image.digest, self.region)}", at_s=time.time()
+            f"INIT_START {runtime_version(version.runtime, image.digest, self.region)}",
+            at_s=time.time(),
         )
         async with open_session(machine.channel(), on_log=into(log)) as session:
             await session.hello()
@@ -262,7 +268,10 @@ class Starter:
 
         def report(suffix: str) -> None:
             took_ms = (trio.current_time() - began) * 1e3
-            log.write(f"INIT_REPORT Init Duration: {took_ms:.2f} ms\tPhase: init{suffix}", at_s=time.time())
+            log.write(
+                f"INIT_REPORT Init Duration: {took_ms:.2f} ms\tPhase: init{suffix}",
+                at_s=time.time(),
+            )
 
         try:
             with trio.fail_after(limit_s):

@@ -8,15 +8,17 @@ user and never takes the daemon down.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 from attrs import define, field, frozen
-from thaw_agent import wire
 
+from thaw_agent import wire
 from thawd.errors import GuestError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
 
 _READ_BYTES: Final = 256 * 1024
 
@@ -260,7 +262,7 @@ class GuestSession:
         if kind in {wire.Kind.RESPONSE, wire.Kind.ERROR, wire.Kind.PAYLOAD, wire.Kind.DONE}:
             invocation = self._invocations.get(frame.stream)
             if invocation is not None:
-                invocation._take(frame)  # noqa: SLF001 - one module, two halves of one thing
+                invocation._take(frame)
         elif kind is wire.Kind.LOG:
             timestamp_us, source, text = wire.decode_log(frame.payload)
             self.on_log(
@@ -293,7 +295,7 @@ class GuestSession:
         self.ended.set()
         self._answers.close()
         for invocation in list(self._invocations.values()):
-            invocation._abandon()  # noqa: SLF001
+            invocation._abandon()
 
 
 @asynccontextmanager
@@ -304,15 +306,15 @@ async def open_session(
     session = GuestSession(stream, on_log)
     error: Exception | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(session._read)  # noqa: SLF001
+        nursery.start_soon(session._read)
         try:
             yield session
-        except Exception as raised:  # noqa: BLE001
+        except Exception as raised:
             # Raised again below: out of the nursery it would come wrapped in a group, and callers tell an
             # InitFailure from a RestoreFailure by class.
             error = raised
         finally:
-            session._end(GuestError("the session was closed"))  # noqa: SLF001
+            session._end(GuestError("the session was closed"))
             nursery.cancel_scope.cancel()
     if error is not None:
         raise error

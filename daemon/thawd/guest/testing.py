@@ -12,6 +12,7 @@ from typing import Protocol
 
 import trio
 from attrs import define, field
+
 from thaw_agent import wire
 
 
@@ -29,7 +30,7 @@ async def echo(event: bytes, _request: wire.Invoke, _memory: dict[str, object]) 
     return event
 
 
-class Exit(Exception):  # noqa: N818 - the runtime process ends, which is no error of ours
+class Exit(Exception):
     """Raised by a handler: the runtime process ends with this code."""
 
     def __init__(self, code: int) -> None:
@@ -82,7 +83,9 @@ class _Agent:
         match frame.kind:
             case wire.Kind.HELLO:
                 nonce = wire.Hello.decode(frame.payload).nonce
-                await self._port.send_all(wire.SYNC + wire.Hello(role="guest", nonce=nonce).encode())
+                await self._port.send_all(
+                    wire.SYNC + wire.Hello(role="guest", nonce=nonce).encode()
+                )
             case wire.Kind.PING:
                 await self._port.send_all(wire.encode(wire.Kind.PONG, frame.payload))
             case wire.Kind.INIT:
@@ -98,7 +101,9 @@ class _Agent:
                     del self._bodies[frame.stream]
                     return await self._invoke(frame.stream, request, bytes(body))
             case _:
-                await self._port.send_all(wire.Fault(message=f"unexpected {frame.kind.name}").encode())
+                await self._port.send_all(
+                    wire.Fault(message=f"unexpected {frame.kind.name}").encode()
+                )
         return True
 
     async def _init(self, request: wire.Init) -> bool:
@@ -106,14 +111,24 @@ class _Agent:
         function.inits += 1
         await _take_time(function.init_s)
         if function.init_error:
-            body = json.dumps({"errorType": function.init_error, "errorMessage": "init went wrong", "stackTrace": []})
-            failed = wire.InitFailed(error_type="Runtime.Unknown", message="init went wrong", body=body)
+            body = json.dumps(
+                {
+                    "errorType": function.init_error,
+                    "errorMessage": "init went wrong",
+                    "stackTrace": [],
+                }
+            )
+            failed = wire.InitFailed(
+                error_type="Runtime.Unknown", message="init went wrong", body=body
+            )
             exited = wire.Exited(code=1, reason="exit status 1")
             await self._port.send_all(failed.encode() + exited.encode())
             return False
         self._machine.memory["function"] = request.function_name
         snapshot = request.initialization_type == "snap-start"
-        ready: wire.Message = wire.SnapshotReady(duration_us=2000) if snapshot else wire.InitDone(duration_us=1000)
+        ready: wire.Message = (
+            wire.SnapshotReady(duration_us=2000) if snapshot else wire.InitDone(duration_us=1000)
+        )
         await self._port.send_all(ready.encode())
         return True
 
@@ -122,7 +137,9 @@ class _Agent:
         function.restores.append(request)
         await _take_time(function.restore_s)
         if function.restore_error:
-            failed = wire.RestoreFailed(error_type=function.restore_error, message="hook went wrong")
+            failed = wire.RestoreFailed(
+                error_type=function.restore_error, message="hook went wrong"
+            )
             await self._port.send_all(failed.encode())
             return False
         await self._port.send_all(wire.Restored(steps={"clock": 10}, runtime_us=1500).encode())
@@ -130,7 +147,9 @@ class _Agent:
 
     async def _invoke(self, stream: int, request: wire.Invoke, event: bytes) -> bool:
         for line in self._function.log:
-            frame = wire.encode_log(line.encode(), wire.LogSource.STDOUT, timestamp_us=1, stream=stream)
+            frame = wire.encode_log(
+                line.encode(), wire.LogSource.STDOUT, timestamp_us=1, stream=stream
+            )
             await self._port.send_all(frame)
         head: wire.Message
         try:
@@ -140,7 +159,9 @@ class _Agent:
             body = json.dumps({"errorType": "HandlerError", "errorMessage": str(error)}).encode()
             head = wire.FunctionError(error_type="Function.Unknown")
         except Exit as end:
-            await self._port.send_all(wire.Exited(code=end.code, reason=f"exit status {end.code}").encode())
+            await self._port.send_all(
+                wire.Exited(code=end.code, reason=f"exit status {end.code}").encode()
+            )
             return False
         done = wire.Done(duration_us=1234, max_memory_bytes=30 << 20)
         await self._port.send_all(

@@ -40,7 +40,7 @@ _ONE_WRITE: Final = 64 << 10
 """Head and body go out in one system call up to this size; above it, copying costs more than the call."""
 
 
-class _Gone(Exception):  # noqa: N818 - not an error: the way out of a connection nobody listens on
+class _Gone(Exception):
     """Nothing more can be sent to this client."""
 
 
@@ -204,7 +204,7 @@ class Connection:
                 await self._send(response, head_only=request.method == "HEAD")
             self._inbox.on_gone = None
             if scope.cancelled_caught:
-                raise _Gone  # noqa: TRY301 - counted with those who went while we sent
+                raise _Gone
         except _Gone:
             traffic.gone_total += 1
             status = 0
@@ -228,7 +228,7 @@ class Connection:
             return await self.app(request)
         except RequestRefused as refusal:
             return self.render_error(refusal, request.id)
-        except Exception:  # noqa: BLE001 - one request's fault is its own
+        except Exception:
             _log.exception(
                 "http.handler_crashed", id=request.id, method=request.method, path=request.raw_path
             )

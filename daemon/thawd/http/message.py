@@ -32,7 +32,7 @@ class PeerCredentials:
         return cls(*struct.unpack("3i", raw))
 
 
-class RequestRefused(Exception):  # noqa: N818 - a refusal is an answer, not a fault
+class RequestRefused(Exception):
     """A request this server does not pass on, or a handler gives back: answered with `status` and `reason`.
 
     `headers` are added to the answer (`Allow` with 405).
@@ -125,7 +125,7 @@ ErrorRenderer = Callable[[RequestRefused, str], Response]
 """Makes the answer for a refusal; the second argument is the request's id."""
 
 
-def plain_error(refusal: RequestRefused, request_id: str) -> Response:  # noqa: ARG001 - not shown in plain text
+def plain_error(refusal: RequestRefused, request_id: str) -> Response:
     """A refusal as a line of text."""
     return Response(
         refusal.status,

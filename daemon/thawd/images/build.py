@@ -30,8 +30,10 @@ _AGENT: Final = "usr/lib/thaw"
 _RUNTIME: Final = "var/runtime"
 _START_UP: Final = "usr/lib/python3/dist-packages"
 
-_PASSWD: Final = "root:x:0:0:root:/root:/usr/sbin/nologin\nsbx_user1051:x:993:993::/tmp:/usr/sbin/nologin\n"
-_GROUP: Final = "root:x:0:\nsbx_user1051:x:993:\n"
+_USERS: Final = (
+    "root:x:0:0:root:/root:/usr/sbin/nologin\nsbx_user1051:x:993:993::/tmp:/usr/sbin/nologin\n"
+)
+_GROUPS: Final = "root:x:0:\nsbx_user1051:x:993:\n"
 """Lambda's own user and number."""
 
 
@@ -53,8 +55,8 @@ async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None
         (root / name).mkdir(parents=True, exist_ok=True)
     (target / "site").rename(root / _RUNTIME)
     for name, text in {
-        "passwd": _PASSWD,
-        "group": _GROUP,
+        "passwd": _USERS,
+        "group": _GROUPSS,
         "hostname": "thaw\n",
         "hosts": "127.0.0.1 localhost\n",
         "machine-id": "",
@@ -72,7 +74,9 @@ async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None
     (target / "versions.json").write_text(json.dumps(versions))
 
 
-async def build_image(recipe: Recipe, system: Path, target: Path, digest: str, progress: Progress) -> dict[str, Any]:
+async def build_image(
+    recipe: Recipe, system: Path, target: Path, digest: str, progress: Progress
+) -> dict[str, Any]:
     """The quick part: the system and what is ours, as the image's files in `target`. Returns the versions in it."""
     progress("adding the agent", 0.85)
     tree = target / "tree"
@@ -95,7 +99,10 @@ async def build_image(recipe: Recipe, system: Path, target: Path, digest: str, p
         "modules/order": (0o644, "".join(f"{name}\n" for name in recipe.modules).encode()),
     }
     for name in recipe.modules:
-        files[f"modules/{name}.ko"] = (0o644, await extract_module(system / "kernel/usr/lib/modules", name))
+        files[f"modules/{name}.ko"] = (
+            0o644,
+            await extract_module(system / "kernel/usr/lib/modules", name),
+        )
     (target / "initrd").write_bytes(archive(files))
     shutil.copyfile(system / "vmlinux", target / "vmlinux")
     versions: dict[str, Any] = json.loads((system / "versions.json").read_text())
@@ -111,9 +118,12 @@ async def _debian(suite: str, packages: tuple[str, ...], target: Path) -> None:
             "mmdebstrap",
             "--variant=extract",
             f"--include={','.join(packages)}",
-            "--aptopt=APT::Install-Recommends \"false\"",
-            "--aptopt=Acquire::Languages \"none\"",
-            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale", "info")),
+            '--aptopt=APT::Install-Recommends "false"',
+            '--aptopt=Acquire::Languages "none"',
+            *(
+                f"--dpkgopt=path-exclude=/usr/share/{name}/*"
+                for name in ("man", "doc", "locale", "info")
+            ),
             *keyring,
             suite,
             tarball,

@@ -6,8 +6,10 @@ Written here because cpio(1) would need a device node on disk, and making one ne
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _ALIGN: Final = 4
 _DIRECTORIES: Final = ("bin", "dev", "lower", "modules", "proc", "root", "sys", "upper")

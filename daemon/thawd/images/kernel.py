@@ -6,12 +6,14 @@ As ELF the kernel starts through PVH and needs no decompressor of its own, which
 from __future__ import annotations
 
 import struct
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from thawd.errors import ImageError
 
 from .tools import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _ELF: Final = b"\x7fELF"

@@ -79,5 +79,7 @@ def load(runtime: str) -> Recipe:
             recipe = cattrs.structure({**data, "directory": directory}, Recipe)
             if recipe.runtime == runtime:
                 return recipe
-            raise ImageError(f"there is no image recipe for {runtime}", hint=f"There is one for {recipe.runtime}")
+            raise ImageError(
+                f"there is no image recipe for {runtime}", hint=f"There is one for {recipe.runtime}"
+            )
     raise ImageError("the image recipes are not installed", hint="Install thawd again")

@@ -15,10 +15,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import define, field, frozen
@@ -27,6 +26,9 @@ from thawd.errors import ImageError
 
 from .build import Progress, build_image, build_system
 from .recipe import load
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 _MANIFEST: Final = "manifest.json"
 _FILES: Final = ("vmlinux", "initrd", "root.erofs")
@@ -68,7 +70,8 @@ class ImageStore:
                 images.append(_read(manifest))
             except (OSError, ValueError, KeyError) as error:
                 raise ImageError(
-                    f"{manifest} cannot be read: {error}", hint=f"Remove {manifest.parent} and build the image again"
+                    f"{manifest} cannot be read: {error}",
+                    hint=f"Remove {manifest.parent} and build the image again",
                 ) from error
         return sorted(images, key=lambda image: -image.built_at)
 
@@ -81,7 +84,9 @@ class ImageStore:
             return self._found[runtime]
         images = [image for image in self.list() if image.runtime == runtime]
         if not images:
-            raise ImageError(f"no image for runtime {runtime}", hint=f"Build one: thaw image build {runtime}")
+            raise ImageError(
+                f"no image for runtime {runtime}", hint=f"Build one: thaw image build {runtime}"
+            )
         wanted = load(runtime).digest
         image = next((image for image in images if image.digest == wanted), images[0])
         _verify(image)
@@ -164,7 +169,9 @@ class ImageStore:
                     break
                 except BlockingIOError:
                     progress("waiting for another build", None)
-                    await trio.sleep(0.2)  # the lock is another process's: there is nothing to be told by
+                    await trio.sleep(
+                        0.2
+                    )  # the lock is another process's: there is nothing to be told by
             yield
         finally:
             os.close(descriptor)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from thawd.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 PACKAGES: Final = {
     "mmdebstrap": "mmdebstrap",
@@ -45,7 +47,9 @@ async def run(
         )
     except FileNotFoundError:
         package = PACKAGES.get(name, name)
-        raise ImageError(f"{name} is not installed", hint=f"Install it: apt-get install {package}") from None
+        raise ImageError(
+            f"{name} is not installed", hint=f"Install it: apt-get install {package}"
+        ) from None
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise ImageError(f"{name} failed with status {done.returncode}: {said[-_OUTPUT:]}")

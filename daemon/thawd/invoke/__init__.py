@@ -1,0 +1,1 @@
+"""One invocation: dispatch, outcome, log lines; and starts on trial."""

@@ -10,24 +10,27 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
 from attrs import define, field, frozen
-from thaw_agent import wire
 
+from thaw_agent import wire
 from thawd.catalog.models import FunctionVersion, State
 from thawd.errors import ThawError
-from thawd.fleet.environment import Environment, Start
-from thawd.fleet.fleet import Fleet
 from thawd.fleet.pool import NoCapacity
 from thawd.fleet.start import StartTimeout
 from thawd.guest.session import GuestInvocation, InitFailure, Reply, RestoreFailure, RuntimeExited
 from thawd.invoke.model import Invocation, InvokeRefused, Outcome
 from thawd.invoke.report import end_line, report_line, start_line, timeout_line
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from thawd.fleet.environment import Environment, Start
+    from thawd.fleet.fleet import Fleet
 
 _log = structlog.get_logger()
 
@@ -82,7 +85,10 @@ class Invoker:
     def statistics(self) -> InvokerStatistics:
         """Figures of this moment."""
         return InvokerStatistics(
-            running=self._running, succeeded=self._succeeded, failed=self._failed, refused=self._refused
+            running=self._running,
+            succeeded=self._succeeded,
+            failed=self._failed,
+            refused=self._refused,
         )
 
     async def invoke(self, invocation: Invocation) -> Outcome:
@@ -97,7 +103,7 @@ class Invoker:
         except InvokeRefused:
             self._refused += 1
             raise
-        assert answer.outcome is not None  # noqa: S101 - one of the two was given
+        assert answer.outcome is not None
         if answer.outcome.function_error:
             self._failed += 1
         else:
@@ -112,7 +118,10 @@ class Invoker:
                 await self._run(environment, invocation, answer)
         except InitFailure as failure:
             body = failure.body or json.dumps(
-                {"errorType": failure.error_type, "errorMessage": f"RequestId: {invocation.request_id} Error: {failure.message}"}
+                {
+                    "errorType": failure.error_type,
+                    "errorMessage": f"RequestId: {invocation.request_id} Error: {failure.message}",
+                }
             )
             answer.give(_function_error(invocation, body.encode()))
         except (StartTimeout, RestoreFailure, RuntimeExited, NoCapacity) as error:
@@ -156,14 +165,24 @@ class Invoker:
                     answer.give(outcome)
                 done = await guest.done()
             environment.reusable = reply.error_type not in _RETIRING_ERRORS
-            _close_log(environment, invocation, first, duration_ms=done.duration_us / 1e3, memory=done.max_memory_bytes)
+            _close_log(
+                environment,
+                invocation,
+                first,
+                duration_ms=done.duration_us / 1e3,
+                memory=done.max_memory_bytes,
+            )
         except trio.TooSlowError:
             text = timeout_line(request_id, version.timeout_s, at_s=time.time())
             log.write(text, at_s=time.time())
             duration_ms = version.timeout_s * 1e3
-            _close_log(environment, invocation, first, duration_ms=duration_ms, memory=0, status="timeout")
+            _close_log(
+                environment, invocation, first, duration_ms=duration_ms, memory=0, status="timeout"
+            )
             outcome = _platform_error(
-                invocation, "Sandbox.Timedout", f"Task timed out after {version.timeout_s:.2f} seconds"
+                invocation,
+                "Sandbox.Timedout",
+                f"Task timed out after {version.timeout_s:.2f} seconds",
             )
         except RuntimeExited as exited:
             duration_ms = (trio.current_time() - began) * 1e3
@@ -223,19 +242,27 @@ def _close_log(
 
 
 def _trace_id(now_s: float) -> str:
-    return f"Root=1-{int(now_s):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+    return (
+        f"Root=1-{int(now_s):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+    )
 
 
 def _outcome(invocation: Invocation, reply: Reply) -> Outcome:
     error = "Unhandled" if reply.error_type is not None else None
     return Outcome(
-        payload=reply.body, function_error=error, executed_version=invocation.version.version, log_tail=b""
+        payload=reply.body,
+        function_error=error,
+        executed_version=invocation.version.version,
+        log_tail=b"",
     )
 
 
 def _function_error(invocation: Invocation, body: bytes) -> Outcome:
     return Outcome(
-        payload=body, function_error="Unhandled", executed_version=invocation.version.version, log_tail=b""
+        payload=body,
+        function_error="Unhandled",
+        executed_version=invocation.version.version,
+        log_tail=b"",
     )
 
 
@@ -298,7 +325,9 @@ def as_refusals(version: FunctionVersion) -> Iterator[None]:
     try:
         yield
     except InitFailure as failure:
-        raise InvokeRefused("InvalidRuntimeException", 502, failure.body or str(failure)) from failure
+        raise InvokeRefused(
+            "InvalidRuntimeException", 502, failure.body or str(failure)
+        ) from failure
     except (StartTimeout, RestoreFailure, RuntimeExited) as error:
         raise _refusal(error, version) from error
     except trio.TooSlowError as error:

@@ -41,7 +41,7 @@ class Outcome:
     """The last 4 KiB of the log, if it was asked for."""
 
 
-class InvokeRefused(ThawError):  # noqa: N818 - the refusal is Lambda's own answer
+class InvokeRefused(ThawError):
     """An invocation that was not run, or whose environment could not be made ready: a Lambda error to its client.
 
     `code` is Lambda's exception name, `status` the HTTP status.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from thawd.fleet.environment import Start
+if TYPE_CHECKING:
+    from thawd.fleet.environment import Start
 
 
 def start_line(request_id: str, version: str) -> str:

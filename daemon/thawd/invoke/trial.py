@@ -7,19 +7,23 @@ between. The events are answered by the function itself; nothing is measured tha
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import field, frozen
-from thaw_agent import wire
 
-from thawd.catalog.models import FunctionVersion
+from thaw_agent import wire
 from thawd.errors import ThawError
-from thawd.fleet.environment import Environment, Start
-from thawd.fleet.start import Starter
-from thawd.guest.session import LogLine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from thawd.catalog.models import FunctionVersion
+    from thawd.fleet.environment import Environment, Start
+    from thawd.fleet.start import Starter
+    from thawd.guest.session import LogLine
 
 
 class How(StrEnum):
@@ -50,7 +54,9 @@ class Trial:
     log: tuple[str, ...] = field(factory=tuple)
 
 
-def scope(starter: Starter, version: FunctionVersion, how: How) -> AbstractAsyncContextManager[Environment]:
+def scope(
+    starter: Starter, version: FunctionVersion, how: How
+) -> AbstractAsyncContextManager[Environment]:
     """The scope of such a start. Raises `ThawError` for a restore of a version without a snapshot."""
     match how:
         case How.COLD:
@@ -105,7 +111,9 @@ async def try_start(
                 if number == 0:
                     first_response_ms = (now - began) * 1e3
                 answers.append(
-                    Answer(payload=reply.body, error_type=reply.error_type, took_ms=(now - sent) * 1e3)
+                    Answer(
+                        payload=reply.body, error_type=reply.error_type, took_ms=(now - sent) * 1e3
+                    )
                 )
                 await guest.done()
         return Trial(

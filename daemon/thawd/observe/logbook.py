@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import secrets
 from collections import deque
-from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 import trio
 from attrs import define, field
 
 from thawd.catalog.models import LATEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _FOLLOWER_LINES: Final = 1000
 """Lines a slow follower may fall behind before it loses some."""

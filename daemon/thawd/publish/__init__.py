@@ -1,0 +1,1 @@
+"""From a zip to a version that can be restored: bundle, init, hooks, snapshot."""

@@ -26,7 +26,9 @@ _LINK_LIMIT: Final = 4096
 _CHUNK: Final = 1 << 16
 _METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
-NOT_A_ZIP: Final = "Could not unzip uploaded file. Please check your file, then try to upload again."
+NOT_A_ZIP: Final = (
+    "Could not unzip uploaded file. Please check your file, then try to upload again."
+)
 TOO_LARGE_UNZIPPED: Final = f"Unzipped size must be smaller than {UNZIPPED_LIMIT} bytes"
 TOO_LARGE_ZIPPED: Final = f"Zipped size must be smaller than {ZIPPED_LIMIT} bytes"
 
@@ -39,7 +41,14 @@ def unpack(source: IO[bytes], target: Path, *, limit: int = UNZIPPED_LIMIT) -> i
     try:
         with zipfile.ZipFile(source) as archive:
             return _unpack(archive, target, limit)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise BundleError(NOT_A_ZIP, hint=f"The zip says: {error}") from error
 
 
@@ -58,10 +67,13 @@ def _unpack(archive: zipfile.ZipFile, target: Path, limit: int) -> int:
         if name in seen:
             raise BundleError(f"the zip holds {entry.filename!r} twice")
         if entry.flag_bits & 0x1:
-            raise BundleError(f"{entry.filename!r} is encrypted", hint="Lambda cannot unpack encrypted zips")
+            raise BundleError(
+                f"{entry.filename!r} is encrypted", hint="Lambda cannot unpack encrypted zips"
+            )
         if entry.compress_type not in _METHODS:
             raise BundleError(
-                f"{entry.filename!r} is compressed by method {entry.compress_type}", hint="Use deflate"
+                f"{entry.filename!r} is compressed by method {entry.compress_type}",
+                hint="Use deflate",
             )
         path = target.joinpath(*name.parts)
         if entry.is_dir():
@@ -119,7 +131,9 @@ def _make_directory(path: Path, target: Path) -> None:
             ancestor.chmod(0o755)  # whatever the daemon's umask is: the function's user must get in
 
 
-def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, written: int, limit: int) -> int:
+def _extract(
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, written: int, limit: int
+) -> int:
     executable = entry.create_system == 3 and (entry.external_attr >> 16) & 0o111
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o755 if executable else 0o644)

@@ -69,7 +69,9 @@ class BundleStore:
             raise BundleError(f"{code_sha256!r} is not a digest") from None
         bundle = self._bundle(hexadecimal)
         if not (bundle.disk.exists() and bundle.zip.exists()):
-            raise BundleError("the function's code is gone from disk", hint="Update the function's code again")
+            raise BundleError(
+                "the function's code is gone from disk", hint="Update the function's code again"
+            )
         return bundle
 
     def keep_only(self, wanted: set[str]) -> list[str]:
@@ -126,9 +128,13 @@ def _make_disk(tree: Path, disk: Path, digest: str) -> None:
             text=True,
         )
     except FileNotFoundError:
-        raise BundleError("mkfs.erofs is not installed", hint="apt-get install erofs-utils") from None
+        raise BundleError(
+            "mkfs.erofs is not installed", hint="apt-get install erofs-utils"
+        ) from None
     except subprocess.CalledProcessError as error:
-        raise BundleError(f"the code disk could not be made: {error.stderr.strip()[-500:]}") from error
+        raise BundleError(
+            f"the code disk could not be made: {error.stderr.strip()[-500:]}"
+        ) from error
     size = disk.stat().st_size
     if size > CODE_DISK_BYTES:
         raise BundleError(f"the code takes {size} bytes on disk, more than {CODE_DISK_BYTES}")

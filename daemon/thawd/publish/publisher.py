@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 import trio
 from attrs import define, field
-from thaw_agent import wire
 
+from thaw_agent import wire
 from thawd.catalog.models import FunctionVersion, State
-from thawd.engines.machine import Snapshot
 from thawd.errors import CatalogError, GuestError, ThawError
-from thawd.fleet.fleet import Fleet
 from thawd.fleet.identity import Identity
 from thawd.fleet.start import SNAPSTART_INIT_LIMIT_S, Starter, StartTimeout, into, runtime_version
 from thawd.guest.session import InitFailure, RuntimeExited, open_session
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from thawd.engines.machine import Snapshot
+    from thawd.fleet.fleet import Fleet
 
 _log = structlog.get_logger()
 
@@ -127,18 +130,23 @@ class Publisher:
         limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
         log = starter.open_log(version)
         log.write(
-            f"INIT_START {runtime_version(version.runtime, image.digest, starter.region)}", at_s=time.time()
+            f"INIT_START {runtime_version(version.runtime, image.digest, starter.region)}",
+            at_s=time.time(),
         )
         async with store.scratch() as scratch:
             target = scratch / "snapshot"
             target.mkdir(mode=0o700)
             async with (
-                starter.engine.restore(base, code=starter.find_disk(version.code), scratch=scratch) as machine,
+                starter.engine.restore(
+                    base, code=starter.find_disk(version.code), scratch=scratch
+                ) as machine,
                 open_session(machine.channel(), on_log=into(log)) as session,
             ):
                 await machine.resume()
                 await session.hello()
-                request = starter.init_request(version, Identity(), log, initialization_type="snap-start")
+                request = starter.init_request(
+                    version, Identity(), log, initialization_type="snap-start"
+                )
                 ready = await starter.run_init(session, request, limit_s=limit_s, log=log)
                 if not isinstance(ready, wire.SnapshotReady):
                     raise GuestError("the guest agent did not make itself ready for a snapshot")

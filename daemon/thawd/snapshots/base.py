@@ -1,5 +1,8 @@
-"""Base snapshots: one a guest image and memory size, of a booted guest whose agent is up and that holds nothing of
-any function. Every start begins with one, so that a kernel boots once an image and not once a start."""
+"""Base snapshots: a booted guest whose agent is up, and nothing of any function.
+
+There is one an image and memory size. Every start begins with one, so that a kernel boots once an image and not once a
+start.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from attrs import define, field
 from thawd.engines.machine import CODE_DISK_BYTES, Engine, MachineSpec, Snapshot
 from thawd.errors import EngineError, GuestError
 from thawd.guest.session import open_session
-from thawd.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from thawd.images.store import Image, ImageStore
+    from thawd.snapshots.store import SnapshotStore
 
 _log = structlog.get_logger()
 
@@ -100,7 +103,9 @@ class BaseSnapshots:
                         made = await machine.snapshot(target)
                 except (trio.TooSlowError, GuestError) as error:
                     reason = str(error) or f"no answer within {self._boot_deadline_s:g} s"
-                    _log.warning("base.boot_failed", attempt=attempt, reason=reason, console=console[-2000:])
+                    _log.warning(
+                        "base.boot_failed", attempt=attempt, reason=reason, console=console[-2000:]
+                    )
                     continue
                 about = {"kind": "base", "image": image.digest, "runtime": image.runtime}
                 snapshot = await self._store.commit(made, path, about=about)

@@ -19,10 +19,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import cattrs
 import trio
@@ -30,6 +29,9 @@ from attrs import define, field, frozen
 
 from thawd.engines.machine import MachineSpec, Snapshot
 from thawd.errors import SnapshotError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
 
 _MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 1
@@ -165,7 +167,9 @@ class SnapshotStore:
             data = json.loads((path / _MANIFEST).read_text())
             manifest = _converter.structure(data, Manifest)
         except FileNotFoundError:
-            raise SnapshotError(f"there is no snapshot in {path}", hint="Publish the version again") from None
+            raise SnapshotError(
+                f"there is no snapshot in {path}", hint="Publish the version again"
+            ) from None
         except (ValueError, TypeError, KeyError, cattrs.BaseValidationError) as error:
             raise SnapshotError(
                 f"the manifest in {path} cannot be read: {error}", hint="Publish the version again"

@@ -71,7 +71,7 @@ class QemuEngine(Engine):
         """
         program, version = await _find_binary(platform, directory)
         options = await _output(program, "-object", "memory-backend-file,help")
-        cpuinfo = Path("/proc/cpuinfo").read_text()  # noqa: ASYNC240  procfs does not block
+        cpuinfo = Path("/proc/cpuinfo").read_text()
         processor = host_processor(cpuinfo, flags=platform is Platform.KVM)
         return cls(
             platform=platform,

@@ -56,6 +56,7 @@ class QemuMachine(Machine):
     _console: ConsoleLog
     _channel: trio.SocketStream
     _running: bool
+    """Whether it is meant to run: a STOP event is unasked for then."""
     _memory_mode: int
     _fault: str = ""
     _changing: trio.Lock = field(factory=trio.Lock)
@@ -74,10 +75,9 @@ class QemuMachine(Machine):
         async with self._changing:
             if self._fault:
                 raise EngineError(f"machine {self.pid} cannot run: {self._fault}")
-            if not self._running:
-                # Before the command: a guest can stop by itself before QEMU's answer is read.
-                self._running = True
-                await self.execute("cont")
+            # Before the command: a guest can stop by itself before QEMU's answer is read.
+            self._running = True
+            await self.execute("cont")
 
     async def snapshot(self, directory: Path) -> Snapshot:
         """See `Machine`. Takes about 6 ms and what the disk needs to write the memory file."""
@@ -158,10 +158,10 @@ class QemuMachine(Machine):
             self.kill()
 
     async def _pause(self) -> None:
-        if self._running:
-            # Before the command: its STOP event comes ahead of its answer.
-            self._running = False
-            await self.execute("stop")
+        # Before the command: its STOP event comes ahead of its answer. Sent even if we think it stands still: an
+        # earlier `stop` or `cont` may have been cancelled on its way.
+        self._running = False
+        await self.execute("stop")
 
     async def _save(self, snapshot: Snapshot, memory: Path) -> None:
         descriptor = os.open(
