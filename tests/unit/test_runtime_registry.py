@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from thaw_runtime import fixers
 from thaw_runtime import registry as registry_module
 from thaw_runtime.draw import Draw
 from thaw_runtime.registry import Absent, Context, Entry, Fixer, Registry, ThawFailed, Unsupported
@@ -34,7 +35,7 @@ def library(tmp_path, monkeypatch):
     folder = tmp_path / "fixers"
     folder.mkdir()
     monkeypatch.setattr(registry_module, "_FOLDER", str(folder))
-    monkeypatch.setattr(thaw_runtime.fixers, "__path__", [str(folder)])
+    monkeypatch.setattr(fixers, "__path__", [str(folder)])
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(registry_module.provenance, "start", lambda: None)
 
@@ -70,6 +71,8 @@ def test_a_file_in_the_folder_is_all_a_new_library_takes(library, started):
     registry = started()
     assert "thaw_runtime.fixers.somelib" not in sys.modules
 
+    __import__("somelib")
+
     registry.freeze()
     registry.thaw(Draw(ENTROPY))
 
@@ -99,6 +102,7 @@ def test_an_untested_version_is_tried_and_reported(library, started):
     """Outside of the tested range the structure decides, and a note says so."""
     library(version="2.0")
     registry = started()
+    __import__("somelib")
 
     registry.freeze()
 
@@ -111,6 +115,7 @@ def test_a_failed_essential_fixer_stops_everything(library, started, when):
     """The error names the fixer, its cause and the way out."""
     library(essential=True, **{when: "raise OSError('gone')"})
     registry = started()
+    __import__("somelib")
 
     def both():
         registry.freeze()
@@ -124,6 +129,7 @@ def test_another_failed_fixer_is_only_reported(library, started):
     """The function goes on; the report says what was not renewed."""
     library(thaw="raise OSError('gone')")
     registry = started()
+    __import__("somelib")
 
     registry.freeze()
     registry.thaw(Draw(ENTROPY))
@@ -137,6 +143,7 @@ def test_a_fixer_that_cannot_be_loaded_counts_as_essential(library, started, tmp
     library()
     (tmp_path / "fixers" / "somelib.py").write_text("import no_such_module")
     registry = started()
+    __import__("somelib")
 
     with pytest.raises(ThawFailed, match="no_such_module"):
         registry.freeze()
@@ -147,6 +154,7 @@ def test_opting_out_loads_nothing(library, started, skip):
     """A skipped fixer's code is not even imported."""
     library(essential=True, freeze="raise OSError")
     registry = started(skip=[skip])
+    __import__("somelib")
 
     registry.freeze()
     registry.thaw(Draw(ENTROPY))

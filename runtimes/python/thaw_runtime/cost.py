@@ -15,10 +15,10 @@ import os
 import sys
 from statistics import median
 from time import perf_counter_ns
+from typing import TYPE_CHECKING
 
 from thaw_runtime.draw import Draw
 from thaw_runtime.registry import Registry
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=50, metavar="N")
     options = parser.parse_args()
     json.dump(measure(options.modules, repeat=options.repeat), sys.stdout, indent=2)
-    print()
+    print()  # noqa: T201 - a command's output
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+# noqa: N999 - named as the library is imported
 """pycryptodome: the blinding factors that its RSA keys keep for the next private operations.
 
 Everything else in it asks the kernel each time.

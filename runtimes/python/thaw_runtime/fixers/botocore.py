@@ -6,7 +6,7 @@ Clients need nothing else: their connections were shut, which urllib3 notices, a
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from thaw_runtime.registry import Absent, Context, Fixer, Unsupported
@@ -14,7 +14,7 @@ from thaw_runtime.registry import Absent, Context, Fixer, Unsupported
 if TYPE_CHECKING:
     from thaw_runtime.draw import Draw
 
-_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BotocoreFixer(Fixer):

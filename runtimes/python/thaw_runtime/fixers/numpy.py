@@ -51,7 +51,7 @@ class NumpyFixer(Fixer):
             seed(seed_)
             self._global_seed_is_unique = provenance.seed_is_unique(seed_, sys._getframe(1))
 
-        def tapped_get_state(legacy: bool = True) -> Any:
+        def tapped_get_state(legacy: bool = True) -> Any:  # noqa: FBT001, FBT002 - numpy's signature
             if self._global_seed_is_unique is not False:
                 self._global_states.add(_state_bytes(get_state(legacy=False)))
             return get_state(legacy=legacy)
