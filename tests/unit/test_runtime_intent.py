@@ -95,6 +95,26 @@ def renewed() -> dict[str, bool]:
     return json.loads(done.stdout)
 
 
+def test_a_module_imported_before_us_is_tapped_too():
+    """Another .pth line may have imported `random`, and so `secrets`, with the kernel's function by name."""
+    code = """
+import random, secrets
+from thaw_runtime.registry import Registry
+registry = Registry()
+registry.start()
+seed = secrets.randbits(128)
+wanted = [random.Random(seed), random._inst]
+from thaw_runtime.fixers.random import fixer
+registry.freeze()
+assert all(any(r is found for found in fixer._found) for r in wanted)
+"""
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        env={"PYTHONPATH": str(ROOT / "runtimes" / "python")},
+    )
+
+
 @pytest.mark.parametrize("code", UNIQUE.values(), ids=UNIQUE.keys())
 def test_unique_by_intent_is_renewed(renewed, code):
     """A seed that would be another at the next start is meant to be unique."""

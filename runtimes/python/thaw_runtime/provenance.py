@@ -102,6 +102,10 @@ def start() -> None:
     _started_monotonic_s = time.monotonic()
     if not isinstance(os.urandom, _TappedUrandom):
         os.urandom = _TappedUrandom(os.urandom)
+    random: Any = sys.modules.get("random")
+    if random is not None:
+        # Imported before us, by another .pth line: it took the untapped function by name.
+        random._urandom = os.urandom
 
 
 def stop() -> None:

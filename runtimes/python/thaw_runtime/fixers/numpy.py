@@ -63,6 +63,9 @@ class NumpyFixer(Fixer):
                 _state_bytes(get_state(legacy=False)) in self._global_states
             )
 
+        # The global generator drew its own during the import that has just ended.
+        sequence = module.random_sample.__self__._bit_generator.seed_seq
+        self._automatic.add(getattr(sequence, "entropy", 0))
         self._replace(drawn, "randbits", tapped_randbits)
         self._replace(module, "seed", tapped_seed)
         self._replace(module, "get_state", tapped_get_state)
