@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from . import system
+if TYPE_CHECKING:
+    from .system import System
 
 ROOT: Final = "/sys/fs/cgroup"
+FUNCTION: Final = f"{ROOT}/function"
 _PIDS: Final = 1024
 _FREEZE_WITHIN_S: Final = 5.0
 
@@ -17,55 +19,63 @@ _FREEZE_WITHIN_S: Final = 5.0
 class Cgroup:
     """One group, all of the function's processes in it."""
 
-    def __init__(self, path: str = f"{ROOT}/function") -> None:
-        self.path = path
-        self.peak_bytes = 0
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._most_bytes = 0
 
     def create(self, *, memory_mib: int) -> None:
         """Make it, with its limits. /tmp is memory here, so its size must be in `memory_mib`."""
-        system.write(f"{ROOT}/cgroup.subtree_control", "+memory +pids")
-        os.makedirs(self.path, exist_ok=True)
-        system.write(f"{self.path}/memory.max", str(memory_mib << 20))
-        system.write(f"{self.path}/memory.oom.group", "1")
-        system.write(f"{self.path}/pids.max", str(_PIDS))
+        write = self._system.write
+        write(f"{ROOT}/cgroup.subtree_control", "+memory +pids")
+        self._system.make_directory(FUNCTION)
+        write(f"{FUNCTION}/memory.max", str(memory_mib << 20))
+        # Whoever meets the limit takes the whole function along: half a runtime would hang until its time-out.
+        write(f"{FUNCTION}/memory.oom.group", "1")
+        write(f"{FUNCTION}/pids.max", str(_PIDS))
 
     def join(self) -> None:
         """Put the calling process into it."""
-        system.write(f"{self.path}/cgroup.procs", "0")
+        self._system.write(f"{FUNCTION}/cgroup.procs", "0")
 
     def processes(self) -> list[int]:
         """The process ids in it."""
-        return [int(line) for line in system.read(f"{self.path}/cgroup.procs").split()]
+        return [int(line) for line in self._system.read(f"{FUNCTION}/cgroup.procs").split()]
 
     def freeze(self) -> None:
         """Stop every process in it, and wait until the kernel says that all stand. Raises `TimeoutError`."""
-        system.write(f"{self.path}/cgroup.freeze", "1")
-        self._wait_for("frozen 1")
+        self._system.write(f"{FUNCTION}/cgroup.freeze", "1")
+        self._wait_until_frozen()
 
     def thaw(self) -> None:
         """Let its processes run. They need not run yet when this returns."""
-        system.write(f"{self.path}/cgroup.freeze", "0")
+        self._system.write(f"{FUNCTION}/cgroup.freeze", "0")
 
-    def sample(self) -> int:
-        """Most bytes seen in use so far, page cache and /tmp not counted, as Lambda's Max Memory Used."""
+    def most_bytes(self) -> int:
+        """Most memory seen in use so far, as Lambda's Max Memory Used: page cache and /tmp are not counted.
+
+        `memory.peak` would count both, so this is the greatest of what was in use each time somebody asked.
+        """
+        read = self._system.read
         try:
-            fields = dict(line.split() for line in system.read(f"{self.path}/memory.stat").splitlines())
-            current = int(system.read(f"{self.path}/memory.current"))
-        except (OSError, ValueError):
-            return self.peak_bytes
-        # `file` holds shared memory and tmpfs too.
-        self.peak_bytes = max(self.peak_bytes, current - int(fields.get("file", "0")))
-        return self.peak_bytes
+            # The first lines are `anon` and `file`; `file` holds the page cache, shared memory and tmpfs.
+            words = read(f"{FUNCTION}/memory.stat").split(None, 4)
+            now = int(read(f"{FUNCTION}/memory.current")) - int(words[3])
+        except (OSError, ValueError, IndexError):
+            return self._most_bytes
+        self._most_bytes = max(self._most_bytes, now)
+        return self._most_bytes
 
-    def _wait_for(self, wanted: str) -> None:
-        descriptor = os.open(f"{self.path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+    def _wait_until_frozen(self) -> None:
+        path = self._system.path(f"{FUNCTION}/cgroup.events")
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             poll = select.poll()
             poll.register(descriptor, select.POLLPRI)
             end = time.monotonic() + _FREEZE_WITHIN_S
-            while wanted not in os.pread(descriptor, 4096, 0).decode():
-                if time.monotonic() > end:
-                    raise TimeoutError(f"the function's processes did not reach the state {wanted!r}")
-                poll.poll(100)
+            while b"frozen 1" not in os.pread(descriptor, 4096, 0):
+                left_ms = (end - time.monotonic()) * 1000
+                if left_ms <= 0:
+                    raise TimeoutError("the function's processes could not be frozen")
+                poll.poll(left_ms)
         finally:
             os.close(descriptor)

@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from . import __version__, wire
 from .loop import READ, WRITE, Loop
 
-_READ_BYTES = 64 * 1024
-_HIGH_WATER = 1 << 20
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PORTS: Final = "/sys/class/virtio-ports"
+_READ_BYTES: Final = 64 * 1024
+_HIGH_WATER: Final = 1 << 20
 """Bytes waiting to be sent above which nobody should add more: a host that does not read must not fill our memory."""
-_HOST_AWAY_S = 0.002
+_HOST_AWAY_S: Final = 0.002
 """A virtio port without a host reads as end of file at once, again and again; this is how often we look."""
 
 
 def open_port(name: str = wire.PORT_NAME, *, deadline_s: float = 10.0) -> int:
     """Open the virtio-serial port of this name. Raises `FileNotFoundError` when the machine has none."""
-    root = "/sys/class/virtio-ports"
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
-        for port in os.listdir(root) if os.path.isdir(root) else ():
-            with open(f"{root}/{port}/name") as file:
+        for port in os.listdir(_PORTS) if os.path.isdir(_PORTS) else ():
+            with open(f"{_PORTS}/{port}/name") as file:
                 if file.read().strip() == name:
                     return os.open(f"/dev/{port}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         time.sleep(0.005)  # the driver is still probing; nothing else runs yet
@@ -31,7 +34,11 @@ def open_port(name: str = wire.PORT_NAME, *, deadline_s: float = 10.0) -> int:
 
 
 class Channel:
-    """Frames over one descriptor. `on_frame` gets each frame; HELLO is answered here."""
+    """Frames over one descriptor. HELLO is answered here; then `on_frame` gets it, as it gets every other frame.
+
+    At the end of file a `persistent` descriptor (a virtio port) is read again until the host is back; with any other
+    the loop is stopped.
+    """
 
     def __init__(
         self,
@@ -49,13 +56,9 @@ class Channel:
         self._out: deque[memoryview] = deque()
         self._waiting = 0
         self._on_room: list[Callable[[], None]] = []
-        self._events = 0
-        self._watch(READ)
-
-    @property
-    def drained(self) -> bool:
-        """Everything sent has left, and no half frame was read: the state a snapshot may be taken in."""
-        return not self._out and self._decoder.at_boundary
+        self._away = False
+        os.set_blocking(descriptor, False)
+        self._loop.watch(descriptor, READ, self._ready)
 
     @property
     def congested(self) -> bool:
@@ -71,25 +74,20 @@ class Channel:
         for part in parts:
             self._out.append(memoryview(part))
             self._waiting += len(part)
-        self._flush()
+        self._write()
 
     def flush(self, *, deadline_s: float) -> bool:
         """Block until everything has left; False when the host did not take it in time."""
         end = time.monotonic() + deadline_s
         while self._out and time.monotonic() < end:
-            self._flush()
+            self._write()
             if self._out:
                 time.sleep(0.001)  # nothing else may happen now: the next thing is the snapshot
         return not self._out
 
-    def _watch(self, events: int) -> None:
-        if events != self._events:
-            self._events = events
-            self._loop.watch(self._descriptor, events, self._ready)
-
     def _ready(self, events: int) -> None:
         if events & WRITE:
-            self._flush()
+            self._write()
         if events & ~WRITE:
             self._read()
 
@@ -99,14 +97,15 @@ class Channel:
                 data = os.read(self._descriptor, _READ_BYTES)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                data = b""  # a socket's way of saying it
             if not data:
                 self._host_away()
                 return
             for frame in self._decoder.feed(data):
                 if frame.kind is wire.Kind.HELLO:
                     self._greet(wire.Hello.decode(frame.payload))
-                else:
-                    self._on_frame(frame)
+                self._on_frame(frame)
             if len(data) < _READ_BYTES:
                 return
 
@@ -115,38 +114,40 @@ class Channel:
         self.send(wire.SYNC, answer.encode())
 
     def _host_away(self) -> None:
-        """End of file: the other end went. A port comes back on the same descriptor, a socket does not."""
+        # What is half read or half written will never be whole; the next host begins with SYNC.
         self._decoder.reset()
         self._loop.forget(self._descriptor)
-        self._events = 0
+        self._away = True
         if self._persistent:
-            self._loop.after(_HOST_AWAY_S, self._come_back)
+            self._loop.after(_HOST_AWAY_S, self._look)
         else:
             self._loop.stop()
 
-    def _come_back(self) -> None:
-        self._watch(READ | WRITE if self._out else READ)
+    def _look(self) -> None:
+        self._away = False
+        self._loop.watch(self._descriptor, READ, self._ready)
+        self._write()
         self._read()
 
-    def _flush(self) -> None:
+    def _write(self) -> None:
         while self._out:
             part = self._out[0]
             try:
                 written = os.write(self._descriptor, part)
             except BlockingIOError:
                 break
-            except OSError:
-                # A socket whose other end has gone; a port says EAGAIN instead.
+            except (BrokenPipeError, ConnectionResetError):
+                # A socket whose other end has gone; a port without a host says EAGAIN instead.
                 self._out.clear()
                 self._waiting = 0
-                return
+                break
             self._waiting -= written
             if written < len(part):
                 self._out[0] = part[written:]
             else:
                 self._out.popleft()
-        if self._events:
-            self._watch(READ | WRITE if self._out else READ)
+        if not self._away:
+            self._loop.watch(self._descriptor, READ | WRITE if self._out else READ, self._ready)
         if self._on_room and not self.congested:
             calls, self._on_room = self._on_room, []
             for call in calls:

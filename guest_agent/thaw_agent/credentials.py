@@ -6,10 +6,11 @@ On loopback, because botocore takes an http URI for loopback and two fixed addre
 from __future__ import annotations
 
 import json
-import secrets
-from typing import Final
+import os
+from typing import TYPE_CHECKING, Final
 
-from .http import Request
+if TYPE_CHECKING:
+    from .http import Request
 
 PATH: Final = "/2021-04-23/credentials"
 
@@ -18,8 +19,13 @@ class Credentials:
     """The credentials of this clone. The token is in the snapshot and the same in every clone; what it opens is not."""
 
     def __init__(self) -> None:
-        self.token = secrets.token_hex(16)
+        self._token = ""
         self._body = b""
+
+    def new_token(self) -> str:
+        """A new token, which alone opens from now on. To be asked for once the kernel's generator is our own."""
+        self._token = os.urandom(16).hex()
+        return self._token
 
     def replace(self, credentials: dict[str, str] | None) -> None:
         """From now on these are given out; None: none are."""
@@ -29,7 +35,8 @@ class Credentials:
         """Answer a request; False for a path that is not this endpoint's."""
         if request.path != PATH or request.method != "GET":
             return False
-        if request.headers.get("authorization") != self.token or not self._body:
+        given = request.headers.get("authorization")
+        if not self._body or not given or given != self._token:
             request.answer(404, b"cannot get credentials for the provided token")
         else:
             request.answer(200, self._body, (("Content-Type", "application/json"),))

@@ -8,29 +8,36 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections import deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from .loop import READ, WRITE, Loop
 
-_READ_BYTES = 256 * 1024
-_HEAD_LIMIT = 64 * 1024
-_REASONS = {
-    100: "Continue",
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_READ_BYTES: Final = 256 * 1024
+_HEAD_LIMIT: Final = 64 * 1024
+_LENGTH_DIGITS: Final = 15
+_SMALL_BODY: Final = 64 * 1024
+"""A body up to this is copied behind its head: one system call instead of two."""
+_REASONS: Final = {
     200: "OK",
     202: "Accepted",
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
-    405: "Method Not Allowed",
     413: "Request Entity Too Large",
-    500: "Internal Server Error",
+    431: "Request Header Fields Too Large",
 }
+_NO_LINE_ENDS: Final = {0x0A: " ", 0x0D: " "}
 
 
 class Request:
     """One request; `answer` it once. `too_large` when the body passed the limit and was thrown away."""
 
-    def __init__(self, connection: Connection, method: str, path: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, connection: Connection, method: str, path: str, headers: dict[str, str]
+    ) -> None:
         self._connection = connection
         self.method = method
         self.path = path
@@ -38,12 +45,14 @@ class Request:
         self.body = bytearray()
         self.too_large = False
 
-    def answer(self, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Send the answer."""
-        lines = [f"HTTP/1.1 {status} {_REASONS[status]}", f"Content-Length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in headers]
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace")
-        self._connection.finish(head + body if len(body) < 65536 else head, body if len(body) >= 65536 else b"")
+    def answer(
+        self, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """Send the answer. To a client that has gone this does nothing."""
+        head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Length: {len(body)}\r\n"
+        for name, value in headers:
+            head += f"{name}: {value.translate(_NO_LINE_ENDS)}\r\n"
+        self._connection.finish(f"{head}\r\n".encode(), body)
 
     @property
     def gone(self) -> bool:
@@ -52,7 +61,10 @@ class Request:
 
 
 class Server:
-    """Listens on loopback; `handle(request)` is called for each complete request."""
+    """Listens on an address; `handle(request)` is called for each complete request.
+
+    Bodies over `body_limit` bytes are read and thrown away. `port` is the one it got when the address has 0.
+    """
 
     def __init__(
         self,
@@ -65,19 +77,28 @@ class Server:
         self.loop = loop
         self.handle = handle
         self.body_limit = body_limit
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        self._listener = socket.socket(socket.AF_INET, kind)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(address)
         self._listener.listen(64)
+        self.connections: set[Connection] = set()
         self.port: int = self._listener.getsockname()[1]
         loop.watch(self._listener.fileno(), READ, self._accept)
+
+    def close(self) -> None:
+        """Stop listening and close every connection. For tests: in a guest it ends with the machine."""
+        for connection in list(self.connections):
+            connection.close()
+        self.loop.forget(self._listener.fileno())
+        self._listener.close()
 
     def _accept(self, _events: int) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
             client, _ = self._listener.accept()
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            Connection(self, client)
+            self.connections.add(Connection(self, client))
 
 
 class Connection:
@@ -89,28 +110,37 @@ class Connection:
         self._in = bytearray()
         self._out: deque[memoryview] = deque()
         self._request: Request | None = None
+        self._chunked = False
         self._left = 0
-        """Body bytes still to come; -1: chunked."""
+        """Bytes still to come of the body, or of the chunk that is being read."""
+        self._chunk_end = False
+        """The line end behind a chunk is still to come."""
         self._busy = False
         """A complete request waits for its answer."""
-        self._close_after = False
+        self._parsing = False
+        self._last = False
+        """The request that is being read or answered is the connection's last."""
+        self._closing = False
+        """Close as soon as everything has been sent."""
         self.closed = False
         server.loop.watch(client.fileno(), READ, self._ready)
 
-    def finish(self, head: bytes, body: bytes) -> None:
+    def finish(self, head: bytes, body: bytes = b"") -> None:
         """Send the answer to the request that waits, and go on with the next."""
         if self.closed:
             return
         self._busy = False
         self._request = None
-        self._send(head)
-        if body:
-            self._send(body)
-        if self._in and not self.closed:
+        self._closing = self._last
+        if len(body) <= _SMALL_BODY:
+            self._send(head + body)
+        else:
+            self._send(head, body)
+        if self._in and not self._parsing:
             self._parse()
 
-    def _send(self, data: bytes) -> None:
-        self._out.append(memoryview(data))
+    def _send(self, *parts: bytes) -> None:
+        self._out.extend(memoryview(part) for part in parts)
         self._flush()
 
     def _flush(self) -> None:
@@ -125,10 +155,10 @@ class Connection:
             self._server.loop.watch(self._socket.fileno(), READ | WRITE, self._ready)
             return
         except OSError:
-            self._close()
+            self.close()
             return
-        if self._close_after and not self._busy:
-            self._close()
+        if self._closing:
+            self.close()
             return
         self._server.loop.watch(self._socket.fileno(), READ, self._ready)
 
@@ -136,107 +166,136 @@ class Connection:
         if events & WRITE:
             self._flush()
         if events & ~WRITE and not self.closed:
-            try:
-                data = self._socket.recv(_READ_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self._close()
-                return
-            self._in += data
-            if not self._busy:
-                self._parse()
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        self._in += data
+        if not self._busy:
+            self._parse()
+        elif len(self._in) > _HEAD_LIMIT:
+            self.close()  # nobody sends so much ahead of its answer
 
     def _parse(self) -> None:
-        while not self._busy and not self.closed:
-            if self._request is None and not self._head():
-                return
-            if not self._body():
-                return
-            self._busy = True
-            request = self._request
-            if request is not None:
-                self._server.handle(request)
+        """Take requests out of what was read, until one waits for its answer or there are no more."""
+        self._parsing = True
+        try:
+            while not self._busy and not self.closed and not self._closing:
+                if (self._request is None and not self._head()) or not self._body():
+                    return
+                self._busy = True
+                if self._request is not None:
+                    self._server.handle(self._request)
+        finally:
+            self._parsing = False
 
     def _head(self) -> bool:
+        """Take a request's head; True when there was one."""
         end = self._in.find(b"\r\n\r\n")
         if end < 0:
             if len(self._in) > _HEAD_LIMIT:
-                self._refuse(413)
+                self._refuse(431)
             return False
-        lines = self._in[:end].decode("latin-1").split("\r\n")
+        first, *lines = self._in[:end].decode("latin-1").split("\r\n")
         del self._in[: end + 4]
-        parts = lines[0].split(" ")
-        if len(parts) != 3:
-            self._refuse(400)
-            return False
         headers: dict[str, str] = {}
-        for line in lines[1:]:
+        for line in lines:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        self._request = Request(self, parts[0], parts[1], headers)
-        self._close_after = headers.get("connection", "").lower() == "close"
-        if "chunked" in headers.get("transfer-encoding", "").lower():
-            self._left = -1
-        else:
-            length = headers.get("content-length", "0")
-            if not length.isdigit():
-                self._refuse(400)
-                return False
-            self._left = int(length)
+        words = first.split(" ")
+        length = headers.get("content-length", "0")
+        if len(words) != 3 or not length.isdecimal() or len(length) > _LENGTH_DIGITS:
+            self._refuse(400)
+            return False
+        method, path, version = words
+        self._request = Request(self, method, path, headers)
+        self._last = headers.get("connection", "").lower() == "close" or version == "HTTP/1.0"
+        self._chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+        self._left = 0 if self._chunked else int(length)
         if headers.get("expect", "").lower() == "100-continue":
             self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True
 
     def _body(self) -> bool:
         """Take body bytes; True when the request is complete."""
-        request = self._request
-        if request is None:
+        if self._request is None:
             return False
-        if self._left >= 0:
-            take = min(self._left, len(self._in))
-            self._keep(request, memoryview(self._in)[:take])
-            del self._in[:take]
-            self._left -= take
+        if not self._chunked:
+            self._keep(self._request)
             return self._left == 0
         while True:
-            line_end = self._in.find(b"\r\n")
-            if line_end < 0:
-                return False
-            try:
-                size = int(bytes(self._in[:line_end]).split(b";")[0], 16)
-            except ValueError:
-                self._refuse(400)
-                return False
-            if size == 0:
-                end = self._in.find(b"\r\n\r\n", line_end)  # trailers, if any, end with an empty line
-                if end < 0:
+            if self._left:
+                self._keep(self._request)
+                if self._left:
                     return False
-                del self._in[: end + 4]
-                return True
-            if len(self._in) < line_end + 2 + size + 2:
+                self._chunk_end = True
+            if self._chunk_end:
+                if len(self._in) < 2:
+                    return False
+                del self._in[:2]
+                self._chunk_end = False
+            if not self._chunk_head():
                 return False
-            start = line_end + 2
-            self._keep(request, memoryview(self._in)[start : start + size])
-            del self._in[: start + size + 2]
+            if self._left == 0:
+                return True
 
-    def _keep(self, request: Request, data: memoryview) -> None:
-        if len(request.body) + len(data) > self._server.body_limit:
+    def _chunk_head(self) -> bool:
+        """Take the line before a chunk; with the last, empty one also the trailers, and then `_left` is 0."""
+        end = self._in.find(b"\r\n")
+        if end < 0:
+            if len(self._in) > _HEAD_LIMIT:
+                self._refuse(400)
+            return False
+        digits = self._in[:end].partition(b";")[0].strip().decode("latin-1")
+        try:
+            size = int(digits, 16) if len(digits) <= _LENGTH_DIGITS else -1
+        except ValueError:
+            size = -1
+        if size < 0:
+            self._refuse(400)
+            return False
+        if size == 0:
+            # Trailers, if any, end with an empty line; without any it is this line's own end and one more.
+            end = self._in.find(b"\r\n\r\n", end)
+            if end < 0:
+                if len(self._in) > _HEAD_LIMIT:
+                    self._refuse(431)
+                return False
+            del self._in[: end + 4]
+        else:
+            del self._in[: end + 2]
+        self._left = size
+        return True
+
+    def _keep(self, request: Request) -> None:
+        """Move what has come of `_left` bytes into the body, or away if the body is too large."""
+        take = min(self._left, len(self._in))
+        if len(request.body) + take > self._server.body_limit:
             request.too_large = True
             request.body.clear()
         if not request.too_large:
-            request.body += data
-        data.release()
+            request.body += self._in[:take] if take < len(self._in) else self._in
+        del self._in[:take]
+        self._left -= take
 
     def _refuse(self, status: int) -> None:
-        self._close_after = True
-        self._busy = False
-        self._send(f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        """What came is no HTTP: there is no way to find the next request."""
+        self._last = True
+        head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Length: 0\r\n"
+        self.finish(f"{head}Connection: close\r\n\r\n".encode())
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close it; a request that waits for its answer will not get one."""
         if not self.closed:
             self.closed = True
+            self._server.connections.discard(self)
             self._server.loop.forget(self._socket.fileno())
             self._socket.close()

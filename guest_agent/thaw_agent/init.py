@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from . import system
 from .cgroup import ROOT
 from .restore import identity
+
+if TYPE_CHECKING:
+    from .system import System
 
 _MOUNTS = (
     # source, target, type, options
@@ -17,16 +20,17 @@ _MOUNTS = (
 )
 
 
-def set_up() -> None:
+def set_up(system: System) -> None:
     """Bring the machine from the initramfs's hands to what the agent needs."""
     for source, target, kind, options in _MOUNTS:
-        os.makedirs(target, exist_ok=True)
-        system.mount(source, target, kind, options=options)
+        system.make_directory(target)
+        if not os.path.ismount(system.path(target)):
+            system.mount(source, target, kind, options=options)
     system.loopback_up()
-    identity.prepare()
+    identity.prepare(system)
 
 
-def mount_tmp(mebibytes: int) -> None:
+def mount_tmp(system: System, mebibytes: int) -> None:
     """/tmp of the configured size."""
-    os.makedirs("/tmp", exist_ok=True)
+    system.make_directory("/tmp")
     system.mount("tmp", "/tmp", "tmpfs", options=f"mode=1777,size={mebibytes}m")

@@ -1,27 +1,42 @@
-"""The function's output as log lines: standard output and error line by line, the telemetry descriptor by frame.
-
-Framed logs are what the runtime interface clients write to `_LAMBDA_TELEMETRY_LOG_FD`: big-endian type, length and
-microseconds, then one entry of any number of lines (awslambdaric, `FramedTelemetryLogSink`).
-"""
+"""The function's output as log entries: standard output and error line by line, the telemetry descriptor by frame."""
 
 from __future__ import annotations
 
 import os
 import struct
 import time
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from . import wire
-from .channel import Channel
 from .loop import READ, Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .channel import Channel
 
 _FRAME: Final = struct.Struct(">IIQ")
 _FRAME_MAGIC: Final = 0xA55A0000
 _JSON_TYPES: Final = frozenset({0x02, 0x0A, 0x0E, 0x12, 0x16, 0x1A})
 _READ_BYTES: Final = 64 * 1024
-_LONGEST: Final = wire.MAX_PAYLOAD - wire.LOG_HEADER.size
+"""Also what a pipe holds, so that one read takes all of it."""
+_READS: Final = 16
+"""Of one pipe at once: a thread that never stops printing must not keep the agent from anything else."""
+LONGEST: Final = wire.MAX_PAYLOAD - wire.LOG_HEADER.size
 """Bytes of one entry; what is longer comes as several."""
+
+Entry: TypeAlias = tuple[wire.LogSource, int, bytes]
+"""Source, microseconds since the epoch, text."""
+
+
+class Reader(Protocol):
+    """Bytes of one descriptor in, entries out."""
+
+    def feed(self, data: bytes) -> list[Entry]:
+        """Take bytes as they came; return the entries they complete."""
+
+    def flush(self, *, final: bool) -> list[Entry]:
+        """What is there without its end. `final`: nothing more will come."""
 
 
 class Logs:
@@ -31,103 +46,146 @@ class Logs:
         self._loop = loop
         self._channel = channel
         self._stream = stream
-        self._pipes: list[Pipe] = []
+        self._pipes: dict[int, Reader] = {}
 
     def add(self, descriptor: int, source: wire.LogSource) -> None:
-        """Read this pipe from now on."""
+        """Read this pipe from now on, and close it at its end."""
         os.set_blocking(descriptor, False)
         framed = source is wire.LogSource.TELEMETRY_TEXT
-        pipe = Pipe(descriptor, source, framed=framed)
-        self._pipes.append(pipe)
-        self._loop.watch(descriptor, READ, lambda _events: self._ready(pipe))
+        self._pipes[descriptor] = Frames() if framed else Lines(source)
+        self._watch(descriptor)
 
-    def drain(self, *, flush: bool = False) -> None:
-        """Send all that was written so far; with `flush` also a last line without its end."""
-        for pipe in list(self._pipes):
-            while self._take(pipe):
-                pass
-            if flush:
-                self._send(pipe.flush())
+    def drain(self) -> None:
+        """Send all that was written so far, also a last line without its end."""
+        for descriptor in list(self._pipes):
+            for _ in range(_READS):
+                if not self._take(descriptor):
+                    break
+            reader = self._pipes.get(descriptor)
+            if reader is not None:
+                self._send(reader.flush(final=False))
 
-    def _ready(self, pipe: Pipe) -> None:
+    def _watch(self, descriptor: int) -> None:
+        # A pipe may have come to its end while the channel was full.
+        if descriptor in self._pipes:
+            self._loop.watch(descriptor, READ, lambda _events: self._ready(descriptor))
+
+    def _ready(self, descriptor: int) -> None:
         if self._channel.congested:
             # The host is slow: let the function block on its pipe rather than fill our memory.
-            self._loop.forget(pipe.descriptor)
-            self._channel.when_room(lambda: self._loop.watch(pipe.descriptor, READ, lambda _events: self._ready(pipe)))
+            self._loop.forget(descriptor)
+            self._channel.when_room(lambda: self._watch(descriptor))
             return
-        self._take(pipe)
+        self._take(descriptor)
 
-    def _take(self, pipe: Pipe) -> bool:
+    def _take(self, descriptor: int) -> bool:
         """Read once; False when there is nothing more now."""
+        reader = self._pipes[descriptor]
         try:
-            data = os.read(pipe.descriptor, _READ_BYTES)
+            data = os.read(descriptor, _READ_BYTES)
         except BlockingIOError:
             return False
-        if not data:
-            self._send(pipe.flush())
-            self._loop.forget(pipe.descriptor)
-            os.close(pipe.descriptor)
-            self._pipes.remove(pipe)
-            return False
-        self._send(pipe.feed(data))
-        return True
+        if data:
+            self._send(reader.feed(data))
+            return len(data) == _READ_BYTES
+        self._send(reader.flush(final=True))
+        del self._pipes[descriptor]
+        self._loop.forget(descriptor)
+        os.close(descriptor)
+        return False
 
-    def _send(self, entries: list[tuple[wire.LogSource, int, bytes]]) -> None:
-        stream = self._stream()
-        for source, timestamp_us, text in entries:
-            self._channel.send(wire.encode_log(text, source, timestamp_us=timestamp_us, stream=stream))
+    def _send(self, entries: list[Entry]) -> None:
+        if entries:
+            stream = self._stream()
+            self._channel.send(
+                *(
+                    wire.encode_log(text, source, timestamp_us=timestamp_us, stream=stream)
+                    for source, timestamp_us, text in entries
+                )
+            )
 
 
-class Pipe:
-    """Bytes of one descriptor in, (source, microseconds, text) entries out."""
+class Lines:
+    """Lines of text. The time of a line is that of reading it."""
 
-    def __init__(self, descriptor: int, source: wire.LogSource, *, framed: bool) -> None:
-        self.descriptor = descriptor
+    def __init__(self, source: wire.LogSource) -> None:
         self._source = source
-        self._framed = framed
-        self._buffer = bytearray()
+        self._rest = b""
 
-    def feed(self, data: bytes) -> list[tuple[wire.LogSource, int, bytes]]:
-        """Take bytes; return the entries they complete."""
-        self._buffer += data
-        return self._frames() if self._framed else self._lines()
+    def feed(self, data: bytes) -> list[Entry]:
+        """See `Reader`."""
+        now = time.time_ns() // 1000
+        *lines, rest = (self._rest + data).split(b"\n")
+        entries = [(self._source, now, piece) for line in lines for piece in _pieces(line)]
+        *full, self._rest = _pieces(rest)
+        return entries + [(self._source, now, piece) for piece in full]
 
-    def flush(self) -> list[tuple[wire.LogSource, int, bytes]]:
-        """What is left without an end."""
-        rest = bytes(self._buffer)
-        self._buffer.clear()
+    def flush(self, *, final: bool) -> list[Entry]:  # noqa: ARG002 - a line may be cut at any time
+        """See `Reader`."""
+        rest, self._rest = self._rest, b""
         return [(self._source, time.time_ns() // 1000, rest)] if rest else []
 
-    def _lines(self) -> list[tuple[wire.LogSource, int, bytes]]:
-        now = time.time_ns() // 1000
-        *lines, rest = bytes(self._buffer).split(b"\n")
-        while len(rest) > _LONGEST:
-            lines.append(rest[:_LONGEST])
-            rest = rest[_LONGEST:]
-        self._buffer = bytearray(rest)
-        return [
-            (self._source, now, line[start : start + _LONGEST])
-            for line in lines
-            for start in range(0, max(1, len(line)), _LONGEST)
-        ]
 
-    def _frames(self) -> list[tuple[wire.LogSource, int, bytes]]:
-        entries: list[tuple[wire.LogSource, int, bytes]] = []
+class Frames:
+    """What runtime interface clients write to `_LAMBDA_TELEMETRY_LOG_FD`.
+
+    Big-endian type, length and microseconds, then one entry of any number of lines (awslambdaric,
+    `FramedTelemetryLogSink`). The type tells text from JSON, and the level.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._source = wire.LogSource.TELEMETRY_TEXT
+        self._timestamp_us = 0
+        self._left = 0
+        """Bytes still to come of the entry that is being read."""
+        self._lines: Lines | None = None
+        """Set once somebody wrote to the descriptor without framing: from then on it is shown as it is."""
+
+    def feed(self, data: bytes) -> list[Entry]:
+        """See `Reader`. An entry longer than a frame of ours goes on its way in pieces, as it comes."""
+        if self._lines is not None:
+            return self._lines.feed(data)
+        entries: list[Entry] = []
         buffer = self._buffer
-        while len(buffer) >= _FRAME.size:
-            kind, length, timestamp_us = _FRAME.unpack_from(buffer)
-            if kind & 0xFFFF0000 != _FRAME_MAGIC:
-                # Somebody wrote to the descriptor without framing: show it as it is.
-                self._framed = False
-                return entries + self._lines()
-            if len(buffer) < _FRAME.size + length:
-                break
-            text = bytes(buffer[_FRAME.size : _FRAME.size + length]).rstrip(b"\n")
-            del buffer[: _FRAME.size + length]
-            json_form = kind & 0xFF in _JSON_TYPES
-            source = wire.LogSource.TELEMETRY_JSON if json_form else wire.LogSource.TELEMETRY_TEXT
-            entries += [
-                (source, timestamp_us, text[start : start + _LONGEST])
-                for start in range(0, max(1, len(text)), _LONGEST)
-            ]
-        return entries
+        buffer += data
+        while True:
+            if self._left == 0:
+                if len(buffer) < _FRAME.size:
+                    return entries
+                kind, self._left, self._timestamp_us = _FRAME.unpack_from(buffer)
+                if kind & 0xFFFF0000 != _FRAME_MAGIC:
+                    self._lines = Lines(wire.LogSource.TELEMETRY_TEXT)
+                    return entries + self._lines.feed(bytes(buffer))
+                is_json = kind & 0xFF in _JSON_TYPES
+                self._source = (
+                    wire.LogSource.TELEMETRY_JSON if is_json else wire.LogSource.TELEMETRY_TEXT
+                )
+                del buffer[: _FRAME.size]
+                continue
+            take = min(self._left, LONGEST)
+            if len(buffer) < take:
+                return entries
+            self._left -= take
+            text = bytes(buffer[:take])
+            del buffer[:take]
+            entries.append(
+                (self._source, self._timestamp_us, text if self._left else text.rstrip(b"\n"))
+            )
+
+    def flush(self, *, final: bool) -> list[Entry]:
+        """See `Reader`. Half an entry is not cut before the end: its other half would be no entry."""
+        if self._lines is not None:
+            return self._lines.flush(final=final)
+        if not final or not self._left:
+            return []
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return [(self._source, self._timestamp_us, rest)] if rest else []
+
+
+def _pieces(line: bytes) -> list[bytes]:
+    """A line in pieces of at most `LONGEST`; at least one, which may be empty."""
+    if len(line) <= LONGEST:
+        return [line]
+    return [line[start : start + LONGEST] for start in range(0, len(line), LONGEST)]

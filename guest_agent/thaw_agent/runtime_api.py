@@ -10,10 +10,12 @@ import json
 import re
 import time
 from collections import deque
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from . import wire
-from .http import Request
+
+if TYPE_CHECKING:
+    from .http import Request
 
 _BASE: Final = "/2018-06-01"
 _JSON: Final = (("Content-Type", "application/json"),)
@@ -36,6 +38,7 @@ READY: Final = "Ready"
 RUNNING: Final = "Running"
 RESPONSE_SENT: Final = "ResponseSent"
 
+_RESULTS: Final = {"response": "InvocationResponse", "error": "InvocationErrorResponse"}
 _MAY_ASK_NEXT: Final = frozenset({STARTED, RESTORING, READY, RESPONSE_SENT})
 
 
@@ -143,9 +146,11 @@ class RuntimeApi:
             return
         before, self.state = self.state, READY
         self._next = request
-        finished, self._finished = self._finished, None
+        finished = self._finished
         if finished is not None:
+            # Still the running one while the observer takes its last log lines.
             self._observer.done(finished.stream, finished.duration_us)
+            self._finished = None
         if before == STARTED and self._snap_start:
             # A runtime that skips restore/next is taken as ready for the snapshot too.
             self.state = RESTORE_READY
@@ -192,14 +197,15 @@ class RuntimeApi:
 
     def _post(self, request: Request, parts: list[str]) -> bool:
         """`invocation/{id}/response` and `invocation/{id}/error`."""
-        if len(parts) != 3 or parts[2] not in {"response", "error"}:
+        if len(parts) != 3 or parts[2] not in _RESULTS:
             return False
-        event = self._current
-        if self.state != RUNNING or event is None:
-            self._forbid(request, "InvocationResponse" if parts[2] == "response" else "InvocationErrorResponse")
-            return True
-        if parts[1] != event.request.request_id:
+        event = self._current or self._finished
+        # The id is looked at before the state, as AWS's own does.
+        if event is None or parts[1] != event.request.request_id:
             _error(request, 400, "InvalidRequestID", "Invalid request ID")
+            return True
+        if self.state != RUNNING:
+            self._forbid(request, _RESULTS[parts[2]])
             return True
         event.duration_us = (time.monotonic_ns() - event.began) // 1000
         self.state = RESPONSE_SENT
@@ -209,12 +215,14 @@ class RuntimeApi:
             message = f"Exceeded maximum allowed payload size ({wire.MAX_BODY} bytes)."
             _error(request, 413, "RequestEntityTooLarge", message)
             return True
-        # The client's answer first: everything else can wait for it.
+        # The host first: somebody waits for this response, and the runtime's answer can wait for that.
         if parts[2] == "response":
             kind = request.headers.get("content-type", "application/json")
             self._observer.responded(event.stream, bytes(request.body), kind)
         else:
-            self._observer.failed(event.stream, bytes(request.body), _error_type(request, "Function.Unknown"))
+            self._observer.failed(
+                event.stream, bytes(request.body), _error_type(request, "Function.Unknown")
+            )
         request.answer(202, _OK, _JSON)
         return True
 

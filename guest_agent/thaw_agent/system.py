@@ -1,21 +1,28 @@
-"""The privileged operations of a guest: mounts, clock, random numbers, processes. The seam that tests replace.
+"""What a guest's PID 1 may do and a test may not: mounts, clock, random numbers, other processes.
 
+`System` is the seam: the agent does every privileged operation through one object of it, and tests give it another.
 Through ctypes, because the standard library has no mount(2), prctl(2) or pidfd_getfd(2).
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
+import resource
 import socket
 import struct
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MS_RDONLY: Final = 1
 _MS_NOSUID: Final = 2
 _MS_NODEV: Final = 4
+_MS_REMOUNT: Final = 32
 _MS_BIND: Final = 4096
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _SYS_PIDFD_GETFD: Final = 438
@@ -23,6 +30,12 @@ _RNDADDENTROPY: Final = 0x40085203
 _RNDRESEEDCRNG: Final = 0x5207
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
+_READ_BYTES: Final = 16384
+_LEAST_ENTROPY: Final = 32
+"""Bytes; 256 bits are what the kernel's generator (ChaCha20) has for a key."""
+_DESCRIPTORS: Final = 1024
+_PROCESSES: Final = 742
+"""Lambda's RLIMIT_NOFILE and RLIMIT_NPROC, as seen in its environments."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,66 +47,108 @@ def _check(result: int, what: str) -> int:
     return result
 
 
-def mount(source: str, target: str, kind: str, *, read_only: bool = False, options: str = "") -> None:
-    """mount(2), always nosuid and nodev."""
-    flags = _MS_NOSUID | _MS_NODEV | (_MS_RDONLY if read_only else 0)
-    arguments = [text.encode() for text in (source, target, kind)]
-    _check(_libc.mount(*arguments, flags, options.encode()), f"mount {kind} on {target}")
+class System:
+    """The kernel of the machine this process is PID 1 of. Every method raises `OSError` when the kernel refuses."""
 
+    def path(self, path: str) -> str:
+        """Where a path of the guest is. Here it is where it says."""
+        return path
 
-def bind(source: str, target: str) -> None:
-    """A bind mount."""
-    _check(_libc.mount(source.encode(), target.encode(), b"none", _MS_BIND, None), f"bind {source} on {target}")
+    def read(self, path: str) -> str:
+        """A small file's text. Files in /proc come in pieces, so this reads until there is no more."""
+        descriptor = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = b""
+            while piece := os.read(descriptor, _READ_BYTES):
+                data += piece
+        finally:
+            os.close(descriptor)
+        return data.decode()
 
+    def write(self, path: str, text: str) -> None:
+        """Write a small file in one go, as files in /proc, /sys and cgroups want it."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = os.open(self.path(path), flags, 0o644)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
 
-def loopback_up() -> None:
-    """Bring `lo` up; the kernel gives it 127.0.0.1 by itself."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
+    def make_directory(self, path: str) -> None:
+        """Make a directory and what leads to it, unless it is there."""
+        os.makedirs(self.path(path), exist_ok=True)
 
+    def mount(
+        self, source: str, target: str, kind: str, *, read_only: bool = False, options: str = ""
+    ) -> None:
+        """Mount, always nosuid and nodev (mount(2))."""
+        flags = _MS_NOSUID | _MS_NODEV | (_MS_RDONLY if read_only else 0)
+        names = [text.encode() for text in (source, target, kind)]
+        _check(_libc.mount(*names, flags, options.encode()), f"mount {kind} on {target}")
 
-def set_clock(nanoseconds: int) -> None:
-    """Step CLOCK_REALTIME."""
-    time.clock_settime_ns(time.CLOCK_REALTIME, nanoseconds)
+    def bind(self, source: str, target: str, *, read_only: bool = False) -> None:
+        """A bind mount. Being read-only is a second step: the first ignores every other flag (mount(2))."""
+        names = [text.encode() for text in (source, target, "none")]
+        _check(_libc.mount(*names, _MS_BIND, None), f"bind {source} on {target}")
+        if read_only:
+            flags = _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV
+            _check(_libc.mount(*names, flags, None), f"make {target} read-only")
 
+    def loopback_up(self) -> None:
+        """Bring `lo` up; the kernel gives it 127.0.0.1 by itself."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
-def add_entropy(data: bytes) -> None:
-    """Make the kernel's generator another one than that of every other clone.
+    def set_clock(self, nanoseconds: int) -> None:
+        """Step CLOCK_REALTIME."""
+        time.clock_settime_ns(time.CLOCK_REALTIME, nanoseconds)
 
-    RNDADDENTROPY puts the bytes into the input pool, RNDRESEEDCRNG makes the generator draw from it now. Either one
-    alone leaves clones with identical output (measured on 6.1 and 6.12). Raises `OSError` when the kernel refuses.
-    """
-    descriptor = os.open("/dev/random", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(descriptor, _RNDADDENTROPY, struct.pack("ii", len(data) * 8, len(data)) + data)
-        fcntl.ioctl(descriptor, _RNDRESEEDCRNG)
-    finally:
-        os.close(descriptor)
+    def add_entropy(self, data: bytes) -> None:
+        """Make the kernel's generator another one than that of every other clone.
 
+        RNDADDENTROPY puts the bytes into the input pool, RNDRESEEDCRNG makes the generator draw from it now. Either
+        one alone leaves clones with identical output (measured on 6.1 and 6.12). The second fails with ENODATA when
+        the pool was never filled, so that both succeeding is the proof that the bytes count. Raises `ValueError` for
+        too few bytes, which the kernel would take without a word.
+        """
+        if len(data) < _LEAST_ENTROPY:
+            raise ValueError(f"{len(data)} bytes of entropy; at least {_LEAST_ENTROPY} are needed")
+        descriptor = os.open("/dev/random", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            head = struct.pack("ii", len(data) * 8, len(data))
+            fcntl.ioctl(descriptor, _RNDADDENTROPY, head + data)
+            fcntl.ioctl(descriptor, _RNDRESEEDCRNG)
+        finally:
+            os.close(descriptor)
 
-def no_new_privileges() -> None:
-    """PR_SET_NO_NEW_PRIVS for this process and all it starts."""
-    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+    def set_hostname(self, name: str) -> None:
+        """sethostname(2)."""
+        socket.sethostname(name)
 
+    def become(self, uid: int, gid: int) -> None:
+        """Give up everything, for good: for the child that is to be the function's runtime."""
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
+        resource.setrlimit(resource.RLIMIT_NPROC, (_PROCESSES, _PROCESSES))
+        _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
 
-def foreign_descriptor(pidfd: int, number: int) -> int:
-    """A copy of another process's descriptor (pidfd_getfd(2)). Raises `OSError`."""
-    return _check(_libc.syscall(_SYS_PIDFD_GETFD, pidfd, number, 0), "pidfd_getfd")
+    def sockets_of(self, pid: int) -> Iterator[socket.socket]:
+        """Copies of the sockets another process holds (pidfd_getfd(2)); each is closed when the next is asked for.
 
-
-def write(path: str, text: str) -> None:
-    """Write a small file in one go, as files in /proc, /sys and cgroups want it."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
-
-
-def read(path: str) -> str:
-    """A small file's text."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, 65536).decode()
-    finally:
-        os.close(descriptor)
+        What ends or closes meanwhile is left out: a process or a socket that is gone holds nothing.
+        """
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            pidfd = os.pidfd_open(pid)
+            try:
+                for number in os.listdir(f"/proc/{pid}/fd"):
+                    with contextlib.suppress(FileNotFoundError):
+                        if not os.readlink(f"/proc/{pid}/fd/{number}").startswith("socket:"):
+                            continue
+                        what = f"pidfd_getfd of process {pid}"
+                        copy = _libc.syscall(_SYS_PIDFD_GETFD, pidfd, int(number), 0)
+                        with socket.socket(fileno=_check(copy, what)) as ours:
+                            yield ours
+            finally:
+                os.close(pidfd)

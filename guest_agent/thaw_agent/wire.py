@@ -24,7 +24,7 @@ import json
 import struct
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, Self
 
 PROTOCOL_VERSION: Final = 1
 SYNC: Final = b"\x00\xffthawd-sync-v1\n"
@@ -75,7 +75,7 @@ class LogSource(IntEnum):
 
     STDOUT = 1
     STDERR = 2
-    TELEMETRY_TEXT = 3  # the runtime's framed log descriptor (_LAMBDA_TELEMETRY_LOG_FD), text format
+    TELEMETRY_TEXT = 3  # the runtime's framed log descriptor, text format
     TELEMETRY_JSON = 4
     AGENT = 5
 
@@ -90,7 +90,9 @@ class Frame:
     end: bool = False
 
 
-def encode(kind: Kind, payload: bytes = b"", *, stream: int = MACHINE_STREAM, end: bool = False) -> bytes:
+def encode(
+    kind: Kind, payload: bytes = b"", *, stream: int = MACHINE_STREAM, end: bool = False
+) -> bytes:
     """One frame's bytes. Raises `ValueError` for a payload over `MAX_PAYLOAD`; see `encode_body`."""
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"frame payload of {len(payload)} bytes exceeds {MAX_PAYLOAD}")
@@ -176,7 +178,9 @@ class Decoder:
             start = position + HEADER.size
             if len(buffer) < start + length:
                 break
-            frames.append(Frame(known, stream, bytes(buffer[start : start + length]), bool(flags & END)))
+            frames.append(
+                Frame(known, stream, bytes(buffer[start : start + length]), bool(flags & END))
+            )
             position = start + length
         del buffer[:position]
         return frames
@@ -192,13 +196,39 @@ class Decoder:
         return True
 
 
-_M = TypeVar("_M", bound="Message")
+def _is(value: object, kind: str) -> bool:
+    """Whether a JSON value has the type of a message's field: what comes from a guest is a stranger's word."""
+    if kind.endswith(" | None"):
+        return value is None or _is(value, kind.removesuffix(" | None"))
+    if kind == "str":
+        # JSON can spell half a surrogate pair, which no text that leaves us again can.
+        return isinstance(value, str) and (value.isascii() or _is_unicode(value))
+    if kind == "int":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind == "bool":
+        return isinstance(value, bool)
+    if kind == "list[str]":
+        return isinstance(value, list) and all(_is(item, "str") for item in value)
+    if not isinstance(value, dict):
+        return False
+    items = kind.removeprefix("dict[str, ").removesuffix("]")
+    return items == "Any" or all(_is(key, "str") and _is(value[key], items) for key in value)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A control payload: a JSON object of the class's fields. Unknown fields are ignored, so that either end
-    may be the newer one within one `PROTOCOL_VERSION`."""
+    """A control payload: a JSON object of the class's fields.
+
+    Unknown fields are ignored, so that either end may be the newer one within one `PROTOCOL_VERSION`.
+    """
 
     KIND: ClassVar[Kind]
 
@@ -209,17 +239,22 @@ class Message:
         return encode(self.KIND, payload, stream=stream, end=end)
 
     @classmethod
-    def decode(cls: type[_M], payload: bytes) -> _M:
+    def decode(cls, payload: bytes) -> Self:
         """The message in a frame's payload. Raises `WireError`."""
         try:
             data = json.loads(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise WireError(f"{cls.__name__}: not JSON: {error}") from error
         if not isinstance(data, dict):
             raise WireError(f"{cls.__name__}: not a JSON object")
-        names = {f.name for f in fields(cls)}
+        values: dict[str, Any] = {}
+        for member in fields(cls):
+            if member.name in data:
+                values[member.name] = value = data[member.name]
+                if not _is(value, str(member.type)):
+                    raise WireError(f"{cls.__name__}: {member.name} is not {member.type}")
         try:
-            return cls(**{key: value for key, value in data.items() if key in names})
+            return cls(**values)
         except TypeError as error:
             raise WireError(f"{cls.__name__}: {error}") from error
 

@@ -1,38 +1,37 @@
-"""The steps that make a clone somebody of its own, in their order, each timed. While they run, nothing else can:
-the function's cgroup is frozen. A step that fails raises, and the machine must not be used."""
+"""The steps that make a clone somebody of its own, in their order, each timed.
+
+While they run, nothing else can: the function's cgroup is frozen. A step that fails raises, and the machine must not be
+used.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
-from .. import system, wire
 from . import identity, sockets
 
+if TYPE_CHECKING:
+    from thaw_agent import wire
+    from thaw_agent.cgroup import Cgroup
+    from thaw_agent.system import System
 
-class Function(Protocol):
-    """The frozen function."""
-
-    def processes(self) -> list[int]:
-        """Its process ids."""
-
-    def thaw(self) -> None:
-        """Let it run."""
+Step: TypeAlias = tuple[str, Callable[[], object]]
 
 
-Step = tuple[str, Callable[[], object]]
+class StepError(Exception):
+    """A step went wrong: `name` says which, `took` how long those before it took."""
 
-
-class StepFailed(Exception):
-    """A step went wrong: `name` says which."""
-
-    def __init__(self, name: str, error: BaseException) -> None:
+    def __init__(self, name: str, error: BaseException, took: dict[str, int]) -> None:
         super().__init__(f"restore step {name} failed: {error}")
         self.name = name
+        self.took = took
 
 
-def own_steps(message: wire.Init | wire.Restore, *, reseed: bool = True) -> list[Step]:
+def own_steps(
+    system: System, message: wire.Init | wire.Restore, *, reseed: bool = True
+) -> list[Step]:
     """Clock, entropy, identity: what every start from a shared snapshot needs, the base snapshot included.
 
     The clock comes first: OpenSSL's generators reseed when it jumps. Entropy comes before any process may draw.
@@ -41,27 +40,35 @@ def own_steps(message: wire.Init | wire.Restore, *, reseed: bool = True) -> list
     if reseed:
         steps.append(("entropy", lambda: system.add_entropy(bytes.fromhex(message.entropy))))
     steps.append(
-        ("identity", lambda: identity.assume(message.hostname, message.machine_id, message.boot_id))
+        (
+            "identity",
+            lambda: identity.assume(
+                system,
+                hostname=message.hostname,
+                machine_id=message.machine_id,
+                boot_id=message.boot_id,
+            ),
+        )
     )
     return steps
 
 
-def function_steps(function: Function, *, api_port: int) -> list[Step]:
+def function_steps(system: System, function: Cgroup, *, api_port: int) -> list[Step]:
     """What concerns the frozen function: its connections, then its thaw."""
     return [
-        ("sockets", lambda: sockets.shut(function.processes(), keep_port=api_port)),
+        ("sockets", lambda: sockets.shut(system, function.processes(), api_port=api_port)),
         ("thaw", function.thaw),
     ]
 
 
 def run(steps: Sequence[Step]) -> dict[str, int]:
-    """Run steps in order; microseconds by name. Raises `StepFailed` at the first that fails."""
+    """Run steps in order; microseconds by name. Raises `StepError` at the first that fails."""
     took: dict[str, int] = {}
     for name, step in steps:
         began = time.perf_counter_ns()
         try:
             step()
         except (OSError, ValueError) as error:
-            raise StepFailed(name, error) from error
+            raise StepError(name, error, took) from error
         took[name] = (time.perf_counter_ns() - began) // 1000
     return took
