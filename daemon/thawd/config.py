@@ -318,7 +318,7 @@ def default_runtime_directory(environ: Mapping[str, str]) -> Path:
         return SYSTEM_RUNTIME_DIRECTORY
     if base := environ.get("XDG_RUNTIME_DIR"):
         return Path(base) / "thawd"
-    return Path(f"/tmp/thawd-{os.geteuid()}")
+    return Path(f"/tmp/thawd-{os.geteuid()}")  # noqa: S108 - owner and mode are checked when it is made
 
 
 # ---------------------------------------------------------------------------------------------------------------------

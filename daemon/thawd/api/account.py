@@ -29,7 +29,7 @@ class Account:
         router.add("GET", "/2020-06-30/functions/{name}/code-signing-config", self.code_signing)
         router.add("GET", "/2019-09-30/functions/{name}/concurrency", self.concurrency)
 
-    async def settings(self, request: Request) -> Response:
+    async def settings(self, request: Request) -> Response:  # noqa: ARG002 - a handler
         """GetAccountSettings: AWS's default quotas, and what is used."""
         statistics = self._api.core.catalog.statistics()
         return answer(

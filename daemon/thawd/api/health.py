@@ -26,7 +26,7 @@ class Health:
         router.add("GET", "/thaw/v1/health", self.health)
         router.add("GET", "/thaw/v1/statistics", self.statistics)
 
-    async def health(self, request: Request) -> Response:
+    async def health(self, request: Request) -> Response:  # noqa: ARG002 - a handler
         """`{"status": "ok", "version": ..., "runtimes": [...], "region": ..., "account_id": ..., ...}`."""
         core = self._api.core
         return answer(
@@ -40,7 +40,7 @@ class Health:
             }
         )
 
-    async def statistics(self, request: Request) -> Response:
+    async def statistics(self, request: Request) -> Response:  # noqa: ARG002 - a handler
         """Every part's `statistics()`, by part."""
         core = self._api.core
         parts = {"catalog": core.catalog.statistics(), **core.statistics()}

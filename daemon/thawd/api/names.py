@@ -61,7 +61,7 @@ def parse(text: str, qualifier: str | None, names: Names) -> FunctionRef:
                 f"Member must satisfy regular expression pattern: {QUALIFIER_PATTERN}",
             )
     violations.check()
-    assert match is not None
+    assert match is not None  # noqa: S101 - or check() had raised
     derived = match["qualifier"]
     if derived is not None and qualifier is not None and derived != qualifier:
         raise invalid_parameter(

@@ -338,7 +338,7 @@ class Catalog:
     def _set_function(self, name: str, column: str, value: str | int | None) -> None:
         with self._transaction() as database:
             changed = database.execute(
-                f"UPDATE functions SET {column} = ? WHERE name = ?",
+                f"UPDATE functions SET {column} = ? WHERE name = ?",  # noqa: S608 - our own column names
                 (value, name),
             ).rowcount
             if not changed:
@@ -364,7 +364,7 @@ class Catalog:
         self._read[version.function_name, number] = version
 
     def _select(self, where: str, *values: Any) -> list[FunctionVersion]:
-        rows = self._database.execute(f"SELECT document FROM versions WHERE {where}", values)
+        rows = self._database.execute(f"SELECT document FROM versions WHERE {where}", values)  # noqa: S608
         return [_converter.structure(json.loads(document), FunctionVersion) for (document,) in rows]
 
 

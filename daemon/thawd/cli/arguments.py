@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Options every command has. One that writes its result to a file has a `--json FILE` of its own."""
     group = parser.add_argument_group("common options")
-    if "--json" not in parser._option_string_actions:
+    if "--json" not in parser._option_string_actions:  # noqa: SLF001 - argparse has no other way to ask
         group.add_argument("--json", action="store_true", help="print the result as JSON")
     group.add_argument(
         "--config", type=Path, metavar="FILE", help="settings (default: /etc/thawd/thawd.toml)"

@@ -64,7 +64,7 @@ async def _serve(config: Config, notifier: Notifier) -> None:
 
     A signal cancels the tree, and every scope in it cleans up: machines end, sockets go.
     """
-    from thawd import daemon
+    from thawd import daemon  # noqa: PLC0415 - it imports every part; `thaw daemon --help` needs none
 
     log = structlog.get_logger()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

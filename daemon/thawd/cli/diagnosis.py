@@ -185,7 +185,7 @@ def image_tools(host: Host) -> Iterator[Finding]:
 
 def image(host: Host) -> Iterator[Finding]:
     """The guest images that functions start from."""
-    from thawd.images.store import ImageStore
+    from thawd.images.store import ImageStore  # noqa: PLC0415 - `thaw doctor --help` needs no store
 
     directory = host.config.images_directory
     if directory.exists() and not os.access(directory, os.R_OK | os.X_OK):

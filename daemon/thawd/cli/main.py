@@ -80,7 +80,7 @@ def report(error: ThawError, terminal: Terminal) -> None:
 
 def status_of(error: ThawError) -> Exit:
     """The exit status that tells a script what kind of failure this is."""
-    from .client import ApiError, SocketForbidden
+    from .client import ApiError, SocketForbidden  # noqa: PLC0415 - httpx takes 100 ms to import
 
     match error:
         case SocketForbidden():
@@ -118,7 +118,7 @@ def _dispatch(argv: list[str], terminal: Terminal) -> int:
     command: Command = importlib.import_module(f"{__package__}.{name}")
     sub = Parser(prog=f"thaw {name}", description=command.__doc__)
     command.configure(sub)
-    if sub._subparsers is None:
+    if sub._subparsers is None:  # noqa: SLF001 - a command with actions adds them to each of those
         add_common(sub)
     arguments = sub.parse_args(rest)
     terminal.json = getattr(arguments, "json", False) is True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  manifests are turned into these classes at run time
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen

@@ -151,4 +151,4 @@ def _recall(cache_file: Path, key: dict[str, str]) -> Probe | None:
 def _remember(cache_file: Path, key: dict[str, str], found: Probe) -> None:
     temporary = cache_file.with_name(f".{cache_file.name}.new")
     temporary.write_text(json.dumps({"key": key, "probe": asdict(found)}, indent=2) + "\n")
-    os.replace(temporary, cache_file)
+    os.replace(temporary, cache_file)  # noqa: PTH105  the two are beside each other on purpose

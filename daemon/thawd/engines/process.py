@@ -110,7 +110,7 @@ async def run_vmm(
     # every machine. Popen uses vfork, so the event loop stands still for one exec, below 1 ms.
     # setpriv adds 0.8 ms; preexec_fn would cost as much (no vfork) and is unsafe beside threads.
     try:
-        popen = subprocess.Popen(
+        popen = subprocess.Popen(  # noqa: ASYNC220
             ["setpriv", "--pdeathsig", "KILL", *command],
             stdin=subprocess.DEVNULL,
             stdout=output,

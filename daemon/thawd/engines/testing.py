@@ -163,7 +163,7 @@ class FakeMachine(Machine):
     async def wait(self) -> int:
         """See `Machine`."""
         await self._ended.wait()
-        assert self._exit_code is not None
+        assert self._exit_code is not None  # noqa: S101  set before the event
         return self._exit_code
 
     def statistics(self) -> MachineStatistics:

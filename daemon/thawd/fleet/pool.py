@@ -274,7 +274,7 @@ class Pool:
                         nursery.start_soon(self._watch, environment)
                         await environment.retired.wait()
                         nursery.cancel_scope.cancel()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a start raises belongs to whoever waits for it
             if starting:
                 self._failed += 1
                 _log.warning(

@@ -262,7 +262,7 @@ class GuestSession:
         if kind in {wire.Kind.RESPONSE, wire.Kind.ERROR, wire.Kind.PAYLOAD, wire.Kind.DONE}:
             invocation = self._invocations.get(frame.stream)
             if invocation is not None:
-                invocation._take(frame)
+                invocation._take(frame)  # noqa: SLF001 - one module, two halves of one thing
         elif kind is wire.Kind.LOG:
             timestamp_us, source, text = wire.decode_log(frame.payload)
             self.on_log(
@@ -295,7 +295,7 @@ class GuestSession:
         self.ended.set()
         self._answers.close()
         for invocation in list(self._invocations.values()):
-            invocation._abandon()
+            invocation._abandon()  # noqa: SLF001
 
 
 @asynccontextmanager
@@ -306,15 +306,15 @@ async def open_session(
     session = GuestSession(stream, on_log)
     error: Exception | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(session._read)
+        nursery.start_soon(session._read)  # noqa: SLF001
         try:
             yield session
-        except Exception as raised:
+        except Exception as raised:  # noqa: BLE001
             # Raised again below: out of the nursery it would come wrapped in a group, and callers tell an
             # InitFailure from a RestoreFailure by class.
             error = raised
         finally:
-            session._end(GuestError("the session was closed"))
+            session._end(GuestError("the session was closed"))  # noqa: SLF001
             nursery.cancel_scope.cancel()
     if error is not None:
         raise error

@@ -125,7 +125,7 @@ ErrorRenderer = Callable[[RequestRefused, str], Response]
 """Makes the answer for a refusal; the second argument is the request's id."""
 
 
-def plain_error(refusal: RequestRefused, request_id: str) -> Response:
+def plain_error(refusal: RequestRefused, request_id: str) -> Response:  # noqa: ARG001 - not shown in plain text
     """A refusal as a line of text."""
     return Response(
         refusal.status,

@@ -111,7 +111,7 @@ class Server:
                 await connection.refuse(503)
             else:
                 await connection.run()
-        except Exception:
+        except Exception:  # noqa: BLE001
             # A fault of ours with one client must not end the others.
             _log.exception("http.connection_crashed")
         finally:

@@ -103,7 +103,7 @@ class Invoker:
         except InvokeRefused:
             self._refused += 1
             raise
-        assert answer.outcome is not None
+        assert answer.outcome is not None  # noqa: S101 - one of the two was given
         if answer.outcome.function_error:
             self._failed += 1
         else:
@@ -129,7 +129,7 @@ class Invoker:
         except ThawError as error:
             _log.error("invocation.failed", request_id=invocation.request_id, reason=str(error))
             answer.fail(InvokeRefused("ServiceException", 500, str(error)))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # One invocation's trouble with our own code must not end the others.
             _log.exception("invocation.crashed", request_id=invocation.request_id)
             answer.fail(InvokeRefused("ServiceException", 500, f"internal error: {error!r}"))

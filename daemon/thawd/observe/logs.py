@@ -46,7 +46,7 @@ def choose_format(asked: str, stream: TextIO, environ: Mapping[str, str]) -> str
 
 def configure(
     level: str = "info",
-    format: str = "auto",
+    format: str = "auto",  # noqa: A002 - the setting's name
     *,
     stream: TextIO | None = None,
     environ: Mapping[str, str] = os.environ,

@@ -173,20 +173,20 @@ class Metrics:
 
     _metrics: dict[str, Counter | Gauge | Histogram] = field(factory=dict, init=False)
 
-    def counter(self, name: str, help: str, *, labels: Sequence[str] = ()) -> Counter:
+    def counter(self, name: str, help: str, *, labels: Sequence[str] = ()) -> Counter:  # noqa: A002
         """A counter called `name`, which ends in `_total`."""
         if not name.endswith("_total"):
             raise ValueError(f"a counter's name ends in _total: {name}")
         return self._add(Counter(name, help, tuple(labels)))
 
-    def gauge(self, name: str, help: str, *, labels: Sequence[str] = ()) -> Gauge:
+    def gauge(self, name: str, help: str, *, labels: Sequence[str] = ()) -> Gauge:  # noqa: A002
         """A gauge called `name`."""
         return self._add(Gauge(name, help, tuple(labels)))
 
     def histogram(
         self,
         name: str,
-        help: str,
+        help: str,  # noqa: A002 - the format's own word
         *,
         labels: Sequence[str] = (),
         buckets: Sequence[float] = DURATION_BUCKETS_S,
@@ -215,5 +215,5 @@ class Metrics:
             help_text = metric.help.replace("\\", r"\\").replace("\n", r"\n")
             lines.append(f"# HELP {metric.name} {help_text}")
             lines.append(f"# TYPE {metric.name} {type(metric).__name__.lower()}")
-            lines.extend(metric._lines())
+            lines.extend(metric._lines())  # noqa: SLF001 - same module
         return "".join(f"{line}\n" for line in lines)
