@@ -121,7 +121,7 @@ def test_a_failed_essential_fixer_stops_everything(library, started, when):
         registry.freeze()
         registry.thaw(Draw(ENTROPY))
 
-    with pytest.raises(ThawFailed, match=r"somelib: OSError: gone.*skip_fixers"):
+    with pytest.raises(ThawFailed, match=r"somelib: OSError: gone.*THAW_SKIP_FIXERS"):
         both()
 
 

@@ -73,6 +73,7 @@ class Runtime:
         start: dict | None,
         initialization: str = "snap-start",
         registry: str = REGISTRY,
+        **variables: str,
     ) -> None:
         (tmp_path / "snapshot_restore_py.py").write_text(registry)
         self.agent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -88,6 +89,7 @@ class Runtime:
                     "PYTHONPATH": f"{tmp_path}:{RUNTIME}",
                     "AWS_LAMBDA_INITIALIZATION_TYPE": initialization,
                     "THAW_CONTROL_FD": str(child.fileno()),
+                    **variables,
                 },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -165,6 +167,15 @@ def test_opt_out_is_by_name(tmp_path):
     results = {f["name"]: f["result"] for f in frozen["report"]["fixers"]}
     assert results["random"] == "skipped"
     assert set(results.values()) != {"skipped"}
+
+
+def test_a_function_opts_out_by_its_own_variable(tmp_path):
+    """THAW_SKIP_FIXERS in the function's environment does what the agent's message does."""
+    with Runtime(tmp_path, FUNCTION, start={}, THAW_SKIP_FIXERS="random, libc") as runtime:
+        frozen = runtime.receive()
+
+    skipped = {f["name"] for f in frozen["report"]["fixers"] if f["result"] == "skipped"}
+    assert skipped == {"random", "libc"}
 
 
 def test_a_process_without_the_variable_imports_nothing(tmp_path):

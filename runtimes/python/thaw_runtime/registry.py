@@ -233,7 +233,7 @@ class Registry:
             )
             raise ThawFailed(
                 f"clones of this function would not be unique ({causes}). "
-                "A fixer can be left out per function by its name (skip_fixers)."
+                "A fixer can be left out by its name in the function's variable THAW_SKIP_FIXERS."
             )
 
 

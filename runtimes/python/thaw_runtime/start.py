@@ -13,6 +13,8 @@ import sys
 from typing import Final
 
 DESCRIPTOR: Final = "THAW_CONTROL_FD"
+SKIP: Final = "THAW_SKIP_FIXERS"
+"""A function's own opt-out, among its environment variables: names of fixers, or `*`, with commas or spaces."""
 _START_MESSAGE_MS: Final = 1_000
 _EX_SOFTWARE: Final = 70
 
@@ -47,7 +49,8 @@ def _open_session(descriptor: int) -> None:
 
     control = Control(descriptor)
     message = control.receive("start", timeout_ms=_START_MESSAGE_MS)
-    registry = Registry(skip=message.get("skip_fixers", ()))
+    own = os.environ.get(SKIP, "").replace(",", " ").split()
+    registry = Registry(skip=[*message.get("skip_fixers", ()), *own])
     session = Session(control, registry)
     session.register(snapshot_restore_py)
     try:
