@@ -38,7 +38,7 @@ class FakeStore:
     def list(self):
         return list(self.images)
 
-    async def ensure(self, runtime, *, progress):
+    async def ensure(self, runtime, *, progress, fresh=False):
         if runtime != "python3.13":
             raise ImageError(f"no recipe for runtime {runtime}", hint="There is python3.13")
         progress("packages", 0.5)

@@ -29,6 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     build = actions.add_parser("build", help="build the image of a runtime, if it is not there")
     build.add_argument("runtime", nargs="?", default=DEFAULT_RUNTIME, metavar="RUNTIME")
+    build.add_argument(
+        "--fresh", action="store_true", help="build anew, of Debian's packages as they are now"
+    )
     build.set_defaults(act=_build)
     listing = actions.add_parser("list", help="list images")
     listing.set_defaults(act=_list)
@@ -52,7 +55,7 @@ def _build(arguments: argparse.Namespace, store: ImageStore, terminal: Terminal)
     with terminal.progress(f"Building the image of {runtime}") as progress:
 
         async def build() -> Image:
-            return await store.ensure(runtime, progress=progress.update)
+            return await store.ensure(runtime, progress=progress.update, fresh=arguments.fresh)
 
         image = trio.run(build)
         elapsed_s = progress.elapsed_s

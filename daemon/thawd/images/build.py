@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import platform
 import shutil
 import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
+import cattrs
 import trio
+from attrs import asdict, frozen
 
 from thawd.errors import ImageError
 
 from .initramfs import archive
 from .kernel import extract_kernel, extract_module
 from .recipe import Recipe, package, source_files
-from .tools import run
+from .tools import run, together
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Progress = Callable[[str, float | None], None]
+"""Told of each step by name, and of the part that is done: 0 to 1, or None when it cannot be said."""
 
 _MIRROR: Final = "http://deb.debian.org/debian"
+_SECURITY: Final = "http://deb.debian.org/debian-security"
 _KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _BUSYBOX: Final = ("/usr/bin/busybox", "/bin/busybox")
 _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
@@ -36,27 +45,52 @@ _USERS: Final = (
 _GROUPS: Final = "root:x:0:\nsbx_user1051:x:993:\n"
 """Lambda's own user and number."""
 
+_EVERYBODYS: Final = ("tmp", "var/tmp")
+"""Directories that the function's user may write to as well."""
+
+
+@frozen(kw_only=True)
+class Versions:
+    """What a system was found to consist of; the recipe says only what was wanted."""
+
+    kernel: str
+    python: str
+    packages: dict[str, str]
+    """PyPI packages by name."""
+
 
 async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None:
-    """The slow part, into the empty directory `target`: `root/`, `kernel/`, `vmlinux`, `versions.json`."""
+    """The slow part, into the empty directory `target`: `root/`, `kernel/`, `vmlinux`, `versions.json`.
+
+    Needs no privileges. The environment's THAWD_MIRROR and THAWD_SECURITY_MIRROR name other Debian mirrors.
+    Raises `ImageError`.
+    """
+    if platform.machine() != "x86_64":
+        raise ImageError(
+            f"guest images are made for x86_64 only, this machine is {platform.machine()}",
+            hint="Build on an x86_64 machine",
+        )
     progress("Debian, kernel and Python packages", 0.05)
     root = target / "root"
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_debian, recipe.suite, recipe.packages, root)
-        nursery.start_soon(_debian, recipe.suite, (recipe.kernel,), target / "kernel")
-        nursery.start_soon(_python_packages, recipe, target / "site")
+    await together(
+        lambda: _debian(recipe.suite, recipe.packages, root),
+        lambda: _debian(recipe.suite, (recipe.kernel,), target / "kernel"),
+        lambda: _python_packages(recipe, target / "site"),
+    )
     progress("putting the system together", 0.6)
     for name in ("bin", "sbin", "lib", "lib64"):
         if not (root / name).exists():
             (root / name).symlink_to(f"usr/{name}")
     for name in recipe.remove:
         shutil.rmtree(root / name, ignore_errors=True)
-    for name in ("proc", "sys", "dev", "tmp", "run", "root", "opt", "var/task", "var/tmp", "etc"):
+    for name in ("proc", "sys", "dev", "run", "root", "opt", "var/task", "etc", *_EVERYBODYS):
         (root / name).mkdir(parents=True, exist_ok=True)
+    for name in _EVERYBODYS:
+        (root / name).chmod(0o1777)
     (target / "site").rename(root / _RUNTIME)
     for name, text in {
         "passwd": _USERS,
-        "group": _GROUPSS,
+        "group": _GROUPS,
         "hostname": "thaw\n",
         "hosts": "127.0.0.1 localhost\n",
         "machine-id": "",
@@ -64,20 +98,26 @@ async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     }.items():
         (root / "etc" / name).write_text(text)
-    await _certificates(root)
-    await run([_tool("ldconfig"), "-r", root])
+    _certificates(root)
+    await run(["ldconfig", "-r", root])
     progress("compiling Python files", 0.7)
     await _compile(root, recipe, [f"usr/lib/python{recipe.python}", "usr/lib/python3", _RUNTIME])
-    (kernel,) = sorted((target / "kernel/boot").glob("vmlinuz-*"))
+    kernel = _only_kernel(target / "kernel/boot")
     await extract_kernel(kernel, target / "vmlinux")
-    versions = {"kernel": kernel.name.removeprefix("vmlinuz-"), "packages": _python_versions(root)}
-    (target / "versions.json").write_text(json.dumps(versions))
+    said = await _guest_python(root, recipe, ["--version"])
+    versions = Versions(
+        kernel=kernel.name.removeprefix("vmlinuz-"),
+        python=said.decode().removeprefix("Python ").strip(),
+        packages=_python_versions(root),
+    )
+    (target / "versions.json").write_text(json.dumps(asdict(versions)))
 
 
-async def build_image(
-    recipe: Recipe, system: Path, target: Path, digest: str, progress: Progress
-) -> dict[str, Any]:
-    """The quick part: the system and what is ours, as the image's files in `target`. Returns the versions in it."""
+async def build_image(recipe: Recipe, system: Path, target: Path, progress: Progress) -> Versions:
+    """The quick part: the system and what is ours, as the image's files in `target`. Returns the versions in it.
+
+    Raises `ImageError`.
+    """
     progress("adding the agent", 0.85)
     tree = target / "tree"
     # Hard links: nothing below changes a file of the system in place.
@@ -89,7 +129,8 @@ async def build_image(
     shutil.copyfile(recipe.directory / "thaw_runtime.pth", start_up)
     await _compile(tree, recipe, [f"{_AGENT}/thaw_agent", f"{_RUNTIME}/thaw_runtime"])
     progress("writing the file system", 0.9)
-    identifier = str(uuid.UUID(digest[:32]))
+    # By default the file system's UUID is drawn at random; two builds of one thing shall be one file.
+    identifier = str(uuid.UUID(recipe.digest[:32]))
     root = target / "root.erofs"
     await run(["mkfs.erofs", "-x-1", "--all-root", "-T0", f"-U{identifier}", root, tree])
     await trio.to_thread.run_sync(shutil.rmtree, tree)
@@ -104,18 +145,24 @@ async def build_image(
             await extract_module(system / "kernel/usr/lib/modules", name),
         )
     (target / "initrd").write_bytes(archive(files))
-    shutil.copyfile(system / "vmlinux", target / "vmlinux")
-    versions: dict[str, Any] = json.loads((system / "versions.json").read_text())
-    return versions
+    # A link: images that differ in our sources share one kernel, on disk and in the page cache.
+    (target / "vmlinux").hardlink_to(system / "vmlinux")
+    return cattrs.structure(json.loads((system / "versions.json").read_text()), Versions)
 
 
 async def _debian(suite: str, packages: tuple[str, ...], target: Path) -> None:
-    """Unpack Debian packages with their dependencies; no maintainer script runs."""
+    """Unpack Debian packages with their dependencies, today's security updates among them.
+
+    No maintainer script runs, so nothing is missed by `chrootless`, the one mode that needs neither root nor user
+    namespaces (which Ubuntu 24.04 forbids). It writes a tar file, because the tree has device nodes in it.
+    """
     tarball = target.with_suffix(".tar")
-    keyring = [f"--keyring={_KEYRING}"] if _KEYRING.exists() else []
+    mirror = os.environ.get("THAWD_MIRROR", _MIRROR)
+    security = os.environ.get("THAWD_SECURITY_MIRROR", _SECURITY)
     await run(
         [
             "mmdebstrap",
+            "--mode=chrootless",
             "--variant=extract",
             f"--include={','.join(packages)}",
             '--aptopt=APT::Install-Recommends "false"',
@@ -124,20 +171,29 @@ async def _debian(suite: str, packages: tuple[str, ...], target: Path) -> None:
                 f"--dpkgopt=path-exclude=/usr/share/{name}/*"
                 for name in ("man", "doc", "locale", "info")
             ),
-            *keyring,
+            # Where the host is no Debian, apt does not trust Debian's keys by itself.
+            *([f"--keyring={_KEYRING}"] if _KEYRING.exists() else []),
             suite,
             tarball,
-            os.environ.get("THAWD_MIRROR", _MIRROR),
+            f"deb {mirror} {suite} main",
+            f"deb {mirror} {suite}-updates main",
+            f"deb {security} {suite}-security main",
         ]
     )
     target.mkdir()
-    # As ourselves, without device nodes: mkfs.erofs makes everything root's.
-    await run(["tar", "-xf", tarball, "-C", target, "--no-same-owner", "--exclude=./dev/*"])
+    # Owner and permissions as for any user, so that root builds what others build; mkfs.erofs gives all to root.
+    options = ["--no-same-owner", "--no-same-permissions", "--exclude=./dev/*"]
+    await run(["tar", "-xf", tarball, "-C", target, *options])
     tarball.unlink()
 
 
 async def _python_packages(recipe: Recipe, target: Path) -> None:
     """PyPI packages for the guest's Python, wheels only."""
+    if importlib.util.find_spec("pip") is None:
+        raise ImageError(
+            "pip is not installed beside thawd; it fetches the guest's Python packages",
+            hint=f"Install it: {sys.executable} -m ensurepip",
+        )
     await run(
         [
             sys.executable,
@@ -158,7 +214,7 @@ async def _python_packages(recipe: Recipe, target: Path) -> None:
     )
 
 
-async def _certificates(root: Path) -> None:
+def _certificates(root: Path) -> None:
     """The bundle that ca-certificates' own script would have made."""
     folder = root / "etc/ssl/certs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -167,31 +223,28 @@ async def _certificates(root: Path) -> None:
             bundle.write(path.read_bytes())
 
 
-async def _compile(root: Path, recipe: Recipe, folders: list[str]) -> None:
-    """Byte code for the guest, made by the guest's own Python through its own loader: needs neither root nor chroot.
+async def _compile(root: Path, recipe: Recipe, folders: Sequence[str]) -> None:
+    """Byte code for the guest, for everything in these folders.
 
     Unchecked: the image has no times, and a .pyc that is checked against one would be compiled at every import.
     """
-    python = f"usr/bin/python{recipe.python}"
-    await run(
+    options = ["-q", "-f", "--invalidation-mode=unchecked-hash", f"-s{root}", "-p/"]
+    await _guest_python(
+        root, recipe, ["-S", "-m", "compileall", *options, *(root / folder for folder in folders)]
+    )
+
+
+async def _guest_python(root: Path, recipe: Recipe, arguments: Sequence[str | Path]) -> bytes:
+    """Run the guest's own Python through its own loader, which needs neither root nor chroot."""
+    return await run(
         [
             root / "usr/lib64/ld-linux-x86-64.so.2",
             "--library-path",
             root / _LIBRARIES,
-            root / python,
-            "-S",
-            "-m",
-            "compileall",
-            "-q",
-            "-f",
-            "--invalidation-mode=unchecked-hash",
-            "-s",
-            root,
-            "-p",
-            "/",
-            *(root / folder for folder in folders),
+            root / f"usr/bin/python{recipe.python}",
+            *arguments,
         ],
-        env={"PYTHONHOME": str(root / "usr"), "PATH": os.environ.get("PATH", "")},
+        env={"PYTHONHOME": str(root / "usr"), "LANG": "C.UTF-8"},
     )
 
 
@@ -211,13 +264,18 @@ def _python_versions(root: Path) -> dict[str, str]:
     return found
 
 
+def _only_kernel(boot: Path) -> Path:
+    kernels = list(boot.glob("vmlinuz-*"))
+    if len(kernels) != 1:
+        raise ImageError(f"the kernel package holds {len(kernels)} kernels, not one")
+    return kernels[0]
+
+
 def _busybox() -> Path:
     for path in map(Path, _BUSYBOX):
         if path.exists():
             return path
-    raise ImageError("busybox is not installed", hint="Install it: apt-get install busybox-static")
-
-
-def _tool(name: str) -> str:
-    """A program that may lie outside of an ordinary user's PATH."""
-    return shutil.which(name) or f"/usr/sbin/{name}"
+    raise ImageError(
+        "busybox is not installed; it is the guest's first program",
+        hint="Install it: apt-get install busybox-static",
+    )

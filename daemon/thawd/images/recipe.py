@@ -13,8 +13,11 @@ from attrs import frozen
 
 from thawd.errors import ImageError
 
-_FORMAT: Final = "2"
-"""Of the building code itself: raised when the same recipe makes another image."""
+_FORMAT: Final = "3"
+"""Of the slow part's building code: raised when it makes something else of the same recipe."""
+
+_BUILDERS: Final = ("build.py", "initramfs.py", "kernel.py")
+"""The quick part's building code: what is changed there makes another image by itself."""
 
 
 @frozen(kw_only=True)
@@ -37,21 +40,26 @@ class Recipe:
         parts = [
             _FORMAT,
             self.suite,
+            self.python,
             self.kernel,
-            *self.packages,
-            *self.python_packages,
-            *self.remove,
+            self.packages,
+            self.python_packages,
+            self.remove,
         ]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @property
     def digest(self) -> str:
-        """Identifies the whole image."""
+        """Identifies everything that goes in, as it is on disk now: recipe, agent, runtime, building code."""
         digest = hashlib.sha256(self.system_digest.encode())
+        here = Path(__file__).parent
+        files = [(here, here / name) for name in _BUILDERS]
         for tree in (self.directory, package("thaw_agent"), package("thaw_runtime")):
-            for path in source_files(tree):
-                digest.update(f"{path.relative_to(tree)}\0".encode())
-                digest.update(path.read_bytes())
+            files += [(tree, path) for path in source_files(tree)]
+        for tree, path in files:
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(tree)}\0{len(content)}\0".encode())
+            digest.update(content)
         return digest.hexdigest()
 
 
@@ -70,16 +78,23 @@ def package(name: str) -> Path:
 
 
 def load(runtime: str) -> Recipe:
-    """The recipe of a runtime, from the source tree or the installed package. Raises `ImageError`."""
+    """The recipe of a runtime. Raises `ImageError`."""
+    path = _directory() / "recipe.toml"
+    try:
+        recipe = cattrs.structure(
+            {**tomllib.loads(path.read_text()), "directory": path.parent}, Recipe
+        )
+    except (OSError, ValueError, cattrs.BaseValidationError) as error:
+        raise ImageError(f"{path} cannot be read: {error}", hint="Install thawd again") from error
+    if recipe.runtime != runtime:
+        raise ImageError(
+            f"there is no image recipe for {runtime}", hint=f"There is one for {recipe.runtime}"
+        )
+    return recipe
+
+
+def _directory() -> Path:
+    """Where the recipe is: in the installed package, or in the source tree."""
     here = Path(__file__).resolve().parent
-    for directory in (here / "python", here.parents[2] / "runtimes/python/image"):
-        path = directory / "recipe.toml"
-        if path.exists():
-            data = tomllib.loads(path.read_text())
-            recipe = cattrs.structure({**data, "directory": directory}, Recipe)
-            if recipe.runtime == runtime:
-                return recipe
-            raise ImageError(
-                f"there is no image recipe for {runtime}", hint=f"There is one for {recipe.runtime}"
-            )
-    raise ImageError("the image recipes are not installed", hint="Install thawd again")
+    installed = here / "python"
+    return installed if installed.is_dir() else here.parents[2] / "runtimes/python/image"

@@ -2,9 +2,12 @@
 
 Layout::
 
-    <digest>/       vmlinux, initrd, root.erofs, manifest.json
+    <digest>/           vmlinux, initrd, root.erofs, manifest.json
     .system/<digest>/   Debian, kernel and PyPI packages unpacked: what a change of ours need not build again
-    .new-*          being written; removed by the next build
+    .new-*              being written; removed by the next build
+
+An image's digest is of what its files hold. What it was made of is its `sources` digest: with Debian's updates the same
+sources make another image one day, and the one from before stays what snapshots were made of.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,16 +27,20 @@ from attrs import define, field, frozen
 
 from thawd.errors import ImageError
 
-from .build import Progress, build_image, build_system
+from .build import Progress, Versions, build_image, build_system
 from .recipe import load
+from .tools import run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from .recipe import Recipe
 
 _MANIFEST: Final = "manifest.json"
 _FILES: Final = ("vmlinux", "initrd", "root.erofs")
 _NEW: Final = ".new-"
 _SYSTEM: Final = ".system"
+_LOCK_POLL_S: Final = 0.2
 
 
 def _silent(_step: str, _fraction: float | None) -> None:
@@ -46,13 +53,22 @@ class Image:
 
     runtime: str
     digest: str
+    """SHA-256 over the digests of its files, 64 hex digits."""
+
+    sources: str
+    """SHA-256 of what it was made of: the recipe, the agent and the runtime as they were."""
+
     kernel: Path
     initrd: Path
     root: Path
     kernel_version: str
+    python_version: str
     packages: dict[str, str]
+    """PyPI packages in it: name to version."""
+
     size_bytes: int
     built_at: float
+    """Seconds since the epoch."""
 
 
 @define
@@ -63,92 +79,126 @@ class ImageStore:
     _found: dict[str, Image] = field(factory=dict)
 
     def list(self) -> list[Image]:
-        """Every image, the newest first."""
+        """Every image, the newest first. Raises `ImageError` when one cannot be read."""
         images = []
         for manifest in self.directory.glob(f"[!.]*/{_MANIFEST}"):
             try:
                 images.append(_read(manifest))
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 raise ImageError(
-                    f"{manifest} cannot be read: {error}",
-                    hint=f"Remove {manifest.parent} and build the image again",
+                    f"{manifest} cannot be read: {error!r}",
+                    hint=f"Remove {manifest.parent} and build the image again: thaw image build",
                 ) from error
         return sorted(images, key=lambda image: -image.built_at)
 
     def find(self, runtime: str) -> Image:
-        """The image of a runtime: the one that is made of today's sources, else the newest.
+        """The image of a runtime: the newest made of today's sources, else the newest.
 
-        Its files' digests are checked when it is first asked for. Raises `ImageError`.
+        Its files' digests are checked when it is first asked for, which takes some 0.2 s; afterwards it is the same
+        image for as long as it exists, whatever is built beside it. Raises `ImageError`.
         """
-        if runtime in self._found:
-            return self._found[runtime]
+        known = self._found.get(runtime)
+        if known is not None and known.root.exists():
+            return known
         images = [image for image in self.list() if image.runtime == runtime]
         if not images:
             raise ImageError(
                 f"no image for runtime {runtime}", hint=f"Build one: thaw image build {runtime}"
             )
-        wanted = load(runtime).digest
-        image = next((image for image in images if image.digest == wanted), images[0])
+        image = _made_of(images, load(runtime)) or images[0]
         _verify(image)
         self._found[runtime] = image
         return image
 
-    async def ensure(self, runtime: str, *, progress: Progress = _silent) -> Image:
-        """The image made of today's recipe and sources, built if it is not there. Raises `ImageError`."""
-        digest = load(runtime).digest
-        if not (self.directory / digest / _MANIFEST).exists():
-            return await self.build(runtime, progress=progress)
+    async def ensure(
+        self, runtime: str, *, progress: Progress = _silent, fresh: bool = False
+    ) -> Image:
+        """The image made of today's recipe and sources, built if it is not there.
+
+        `fresh` builds it in any case, of Debian's packages as they are now. Raises `ImageError`.
+        """
+        if fresh or _made_of(self.list(), load(runtime)) is None:
+            return await self.build(runtime, progress=progress, fresh=fresh)
+        self._found.pop(runtime, None)  # may be of sources from before
         return self.find(runtime)
 
-    async def build(self, runtime: str, *, progress: Progress = _silent) -> Image:
-        """Build the image made of today's recipe and sources. Raises `ImageError`."""
+    async def build(
+        self, runtime: str, *, progress: Progress = _silent, fresh: bool = False
+    ) -> Image:
+        """Build the image made of today's recipe and sources.
+
+        Debian's and PyPI's packages are those of the last build of the same recipe, unless `fresh`.
+        One process builds at a time, others wait. Raises `ImageError`.
+        """
         recipe = load(runtime)
-        digest = recipe.digest
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         async with self._only_builder(progress):
-            # What is built is read by other users in the guest, whatever umask this process was given.
-            os.umask(0o022)
-            for leftover in self.directory.glob(_NEW + "*"):
-                await trio.to_thread.run_sync(shutil.rmtree, leftover)
-            system = self.directory / _SYSTEM / recipe.system_digest[:16]
-            if not system.exists():
+            if not fresh and _made_of(self.list(), recipe) is not None:
+                return self.find(runtime)  # built by whom we waited for
+            with _umask(0o022):
+                for leftover in self.directory.glob(f"{_NEW}*"):
+                    await trio.to_thread.run_sync(shutil.rmtree, leftover)
+                system = await self._system(recipe, progress, fresh=fresh)
                 async with self._new() as new:
-                    await build_system(recipe, new, progress)
-                    system.parent.mkdir(exist_ok=True)
-                    new.rename(system)
-            async with self._new() as new:
-                versions = await build_image(recipe, system, new, digest, progress)
-                progress("syncing to disk", 0.97)
-                manifest = {
-                    "runtime": runtime,
-                    "digest": digest,
-                    "kernel_version": versions["kernel"],
-                    "packages": versions["packages"],
-                    "files": {name: _digest(new / name) for name in _FILES},
-                }
-                (new / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-                for name in (*_FILES, _MANIFEST):
-                    _sync(new / name)
-                target = self.directory / digest
-                if target.exists():
-                    shutil.rmtree(target)
-                new.rename(target)
-                _sync(self.directory)
+                    versions = await build_image(recipe, system, new, progress)
+                    progress("syncing to disk", 0.97)
+                    await trio.to_thread.run_sync(self._commit, new, recipe, versions)
         self._found.pop(runtime, None)
         return self.find(runtime)
 
     def remove(self, image: Image) -> None:
-        """Remove an image, and the unpacked system if no image is left that could need it."""
+        """Remove an image, and the unpacked packages if no image is left that could need them."""
         self._found.pop(image.runtime, None)
-        grave = Path(tempfile.mkdtemp(prefix=_NEW, dir=self.directory))
-        (self.directory / image.digest).rename(grave / "image")
-        shutil.rmtree(grave)
+        with tempfile.TemporaryDirectory(
+            prefix=_NEW, dir=self.directory, ignore_cleanup_errors=True
+        ) as grave:
+            (self.directory / image.digest).rename(Path(grave, "image"))
         if not self.list():
             shutil.rmtree(self.directory / _SYSTEM, ignore_errors=True)
 
+    async def _system(self, recipe: Recipe, progress: Progress, *, fresh: bool) -> Path:
+        """The recipe's unpacked packages, from the cache unless they are not there or shall be `fresh`."""
+        system = self.directory / _SYSTEM / recipe.system_digest[:16]
+        if fresh or not system.exists():
+            async with self._new() as new:
+                await build_system(recipe, new, progress)
+                system.parent.mkdir(exist_ok=True)
+                # Thousands of small files: one sync of the file system is quicker than one of each.
+                await run(["sync", "--file-system", new])
+                if system.exists():
+                    system.rename(new.parent / "before")
+                new.rename(system)
+                _sync(system.parent)
+        return system
+
+    def _commit(self, new: Path, recipe: Recipe, versions: Versions) -> None:
+        """Make what was built an image of the store."""
+        files = {name: _digest(new / name) for name in _FILES}
+        digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+        manifest = {
+            "runtime": recipe.runtime,
+            "digest": digest,
+            "sources": recipe.digest,
+            "kernel_version": versions.kernel,
+            "python_version": versions.python,
+            "packages": versions.packages,
+            "files": files,
+        }
+        (new / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        for path in (*(new / name for name in (*_FILES, _MANIFEST)), new):
+            _sync(path)
+        target = self.directory / digest
+        if target.exists():
+            # The very same files. Machines may be running on those that are there: only what is said of them is new.
+            (new / _MANIFEST).replace(target / _MANIFEST)
+            _sync(target)
+        else:
+            new.rename(target)
+        _sync(self.directory)
+
     @asynccontextmanager
     async def _new(self) -> AsyncIterator[Path]:
-        """A directory to build in; what is left of it at the end is removed."""
+        """A directory to build in, with a parent of its own; what is left of both at the end is removed."""
         outer = Path(tempfile.mkdtemp(prefix=_NEW, dir=self.directory))
         inner = outer / "new"
         inner.mkdir()
@@ -163,18 +213,36 @@ class ImageStore:
         """Hold the store's lock; another process that builds is waited for."""
         descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    progress("waiting for another build", None)
-                    await trio.sleep(
-                        0.2
-                    )  # the lock is another process's: there is nothing to be told by
+            while not _locked(descriptor):
+                progress("waiting for another build", None)
+                await trio.sleep(_LOCK_POLL_S)  # another process's lock: nothing tells of its end
             yield
         finally:
             os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    """Build under this umask: other users in the guest read what a daemon with a private one wrote."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _made_of(images: list[Image], recipe: Recipe) -> Image | None:
+    """The first of these that is made of today's sources."""
+    sources = recipe.digest
+    return next((image for image in images if image.sources == sources), None)
 
 
 def _read(manifest: Path) -> Image:
@@ -183,10 +251,12 @@ def _read(manifest: Path) -> Image:
     return Image(
         runtime=data["runtime"],
         digest=data["digest"],
+        sources=data["sources"],
         kernel=directory / "vmlinux",
         initrd=directory / "initrd",
         root=directory / "root.erofs",
         kernel_version=data["kernel_version"],
+        python_version=data["python_version"],
         packages=data["packages"],
         size_bytes=sum((directory / name).stat().st_size for name in _FILES),
         built_at=manifest.stat().st_mtime,
@@ -194,13 +264,14 @@ def _read(manifest: Path) -> Image:
 
 
 def _verify(image: Image) -> None:
+    """Raise `ImageError` when a file is not what was built."""
     directory = image.kernel.parent
     expected = json.loads((directory / _MANIFEST).read_text())["files"]
-    for name, digest in expected.items():
-        if _digest(directory / name) != digest:
+    for name in _FILES:
+        if _digest(directory / name) != expected[name]:
             raise ImageError(
                 f"{directory / name} is not what was built",
-                hint=f"Remove it and build again: thaw image remove {image.digest[:12]}; thaw image build",
+                hint=f"Build it again: thaw image remove {image.digest[:12]}; thaw image build {image.runtime}",
             )
 
 

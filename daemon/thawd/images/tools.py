@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,7 +13,7 @@ import trio
 from thawd.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 PACKAGES: Final = {
     "mmdebstrap": "mmdebstrap",
@@ -23,34 +25,58 @@ PACKAGES: Final = {
 }
 """The Debian package that brings each tool."""
 
-_OUTPUT: Final = 1500
-"""Characters of a failed tool's output that are shown."""
+_LINES: Final = 12
+"""Last lines of a failed tool's output that are shown."""
 
 
-async def run(
-    argv: Sequence[str | Path],
-    *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-) -> bytes:
-    """Run a tool; returns its standard output. Raises `ImageError` with what it said when it fails."""
-    name = Path(argv[0]).name
-    try:
-        done = await trio.run_process(
-            [str(part) for part in argv],
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-        )
-    except FileNotFoundError:
-        package = PACKAGES.get(name, name)
+async def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> bytes:
+    """Run a tool; returns its standard output.
+
+    Its environment is `env`, by default ours. Raises `ImageError` when it is missing, and with what it said last
+    when it fails.
+    """
+    program, *arguments = map(str, argv)
+    name = Path(program).name
+    found = shutil.which(program, path=_search_path())
+    if found is None:
         raise ImageError(
-            f"{name} is not installed", hint=f"Install it: apt-get install {package}"
-        ) from None
+            f"{name} is not installed",
+            hint=f"Install it: apt-get install {PACKAGES.get(name, name)}",
+        )
+    done = await trio.run_process(
+        [found, *arguments],
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+        env={**os.environ, "PATH": _search_path(), "LC_ALL": "C.UTF-8"} if env is None else env,
+        stdin=subprocess.DEVNULL,
+    )
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise ImageError(f"{name} failed with status {done.returncode}: {said[-_OUTPUT:]}")
+        last = "\n".join(said.splitlines()[-_LINES:])
+        raise ImageError(f"{name} failed with status {done.returncode}:\n{last}")
     return done.stdout
+
+
+async def together(*works: Callable[[], Awaitable[None]]) -> None:
+    """Do these at once. The first `ImageError` ends the others and is raised as itself, not in a group."""
+    failure: ImageError | None = None
+
+    async def one(work: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
+        nonlocal failure
+        try:
+            await work()
+        except ImageError as error:
+            failure = failure or error
+            scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for work in works:
+            nursery.start_soon(one, work, nursery.cancel_scope)
+    if failure is not None:
+        raise failure
+
+
+def _search_path() -> str:
+    """PATH, and where Debian keeps ldconfig and mkfs.erofs, which an ordinary user's PATH leaves out."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
