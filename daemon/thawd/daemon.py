@@ -141,9 +141,11 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         invoker = await stack.enter_async_context(open_invoker(fleet))
         _recover(catalog, publisher, starter)
 
-        async def trial(version: FunctionVersion, how: str, events: list[bytes]) -> Trial:
+        async def trial(
+            version: FunctionVersion, how: str, events: list[bytes], pings: int
+        ) -> Trial:
             with as_refusals(version):
-                return await try_start(starter, version, How(how), events)
+                return await try_start(starter, version, How(how), events, pings=pings)
 
         app = build(
             Core(

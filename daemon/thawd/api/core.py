@@ -56,7 +56,9 @@ class Invoker(Protocol):
 class TryStart(Protocol):
     """Starts one environment, hands it events, discards it."""
 
-    async def __call__(self, version: FunctionVersion, how: str, events: list[bytes], /) -> Trial:
+    async def __call__(
+        self, version: FunctionVersion, how: str, events: list[bytes], pings: int, /
+    ) -> Trial:
         """Raises `InvokeRefused` for a start that failed."""
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MOST_LINES: Final = 10_000
 _MOST_EVENTS: Final = 100
+_MOST_PINGS: Final = 10_000
 
 
 @define(eq=False)
@@ -64,18 +65,21 @@ class Development:
     async def starts(self, request: Request) -> Response:
         """Start one environment in a given way, hand it events, discard it, and say how long each step took.
 
-        Body: `{"how": "cold" | "base" | "restore", "events": ["<JSON>", ...]}`. Times in the answer are in the unit
+        Body: `{"how": "cold" | "base" | "restore", "events": ["<JSON>", ...], "pings": 0}`. Times in the answer are in the unit
         their name ends in.
         """
         body = await members_of(request, limit=1 << 20)
         how = body.text("how", accepted=tuple(How)) or How.RESTORE
         events = body.strings("events") or ["{}"]
+        pings = body.integer("pings", low=0, high=_MOST_PINGS) or 0
         body.violations.check()
         if len(events) > _MOST_EVENTS:
             raise invalid_parameter(f"events has more than {_MOST_EVENTS} members")
         ref = self._api.ref(request)
         version = self._api.version(ref)
-        trial = await self._api.core.try_start(version, how, [event.encode() for event in events])
+        trial = await self._api.core.try_start(
+            version, how, [event.encode() for event in events], pings
+        )
         return answer(_shape(trial))
 
 

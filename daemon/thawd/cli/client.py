@@ -215,11 +215,11 @@ class Client:
         return self._json("GET", "/thaw/v1/health")
 
     def start(
-        self, name: str, qualifier: str | None, how: str, events: list[str]
+        self, name: str, qualifier: str | None, how: str, events: list[str], *, pings: int = 0
     ) -> dict[str, Any]:
         """Start one environment in the given way (cold, base, restore), hand it events, discard it."""
         path = f"/thaw/v1/functions/{quote(name, safe='')}/starts"
-        body = {"how": how, "events": events}
+        body = {"how": how, "events": events, "pings": pings}
         return self._json("POST", path, query=_qualifier(qualifier), body=body)
 
     # Requests --------------------------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ class Starter:
                     took_ms=(trio.current_time() - began) * 1e3,
                     runtime_ms=restored.runtime_us / 1e3,
                     steps_us=restored.steps,
-                    engine_ms=machine.statistics().timings_ms,
+                    engine_ms=dict(machine.timings_ms),
                     report=restored.report,
                 ),
             )
@@ -219,7 +219,7 @@ class Starter:
                     how=how,
                     took_ms=(trio.current_time() - began) * 1e3,
                     runtime_ms=ready.duration_us / 1e3,
-                    engine_ms=machine.statistics().timings_ms,
+                    engine_ms=dict(machine.timings_ms),
                 ),
             )
 

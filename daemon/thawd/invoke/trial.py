@@ -52,6 +52,10 @@ class Trial:
     start: Start
     answers: tuple[Answer, ...]
     log: tuple[str, ...] = field(factory=tuple)
+    pings_ms: tuple[float, ...] = field(factory=tuple)
+    """Bare frames of 100 bytes there and back, afterwards: the floor of an invocation."""
+    private_bytes: int = 0
+    """Memory that this machine shares with no other, paused after its last event (/proc, smaps)."""
 
 
 def scope(
@@ -73,7 +77,12 @@ def scope(
 
 
 async def try_start(
-    starter: Starter, version: FunctionVersion, how: How, events: Sequence[bytes]
+    starter: Starter,
+    version: FunctionVersion,
+    how: How,
+    events: Sequence[bytes],
+    *,
+    pings: int = 0,
 ) -> Trial:
     """Start one environment, hand it the events one after the other, and end it.
 
@@ -116,10 +125,18 @@ async def try_start(
                     )
                 )
                 await guest.done()
+        pings_ms: list[float] = []
+        for _ in range(pings):
+            sent = trio.current_time()
+            await environment.session.ping(bytes(100))
+            pings_ms.append((trio.current_time() - sent) * 1e3)
+        await environment.pause()
         return Trial(
             how=how,
             first_response_ms=first_response_ms,
             start=environment.start,
             answers=tuple(answers),
             log=tuple(lines),
+            pings_ms=tuple(pings_ms),
+            private_bytes=environment.machine.statistics().private_bytes,
         )
