@@ -6,19 +6,24 @@ Written here because cpio(1) would need a device node on disk, and making one ne
 from __future__ import annotations
 
 import stat
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ALIGN: Final = 4
-_DIRECTORIES: Final = ("bin", "dev", "lower", "modules", "proc", "root", "sys", "upper")
+_MOUNT_POINTS: Final = ("dev", "lower", "proc", "root", "sys", "upper")
+"""What /init mounts on."""
 
 
 def archive(files: Mapping[str, tuple[int, bytes]]) -> bytes:
     """An archive of these files (path -> permissions, content), the directories they need, and /dev/console."""
+    directories = set(_MOUNT_POINTS)
+    for name in files:
+        directories.update(str(parent) for parent in PurePosixPath(name).parents[:-1])
     out = bytearray()
-    for name in _DIRECTORIES:
+    for name in sorted(directories):  # the kernel makes no parents: they come first
         out += _entry(name, stat.S_IFDIR | 0o755, b"")
     out += _entry("dev/console", stat.S_IFCHR | 0o600, b"", device=(5, 1))
     for name, (mode, data) in files.items():

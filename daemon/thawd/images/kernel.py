@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_PAYLOAD: Final = 0x248
+_HEADER_END: Final = _PAYLOAD + 8
 _ELF: Final = b"\x7fELF"
 
 
@@ -24,10 +26,10 @@ def payload(image: bytes) -> bytes:
 
     Raises `ImageError` for anything but zstd, which Debian 13 uses.
     """
-    if image[0x202:0x206] != b"HdrS" and image[0x1FE:0x200] != b"\x55\xaa":
+    if image[0x202:0x206] != b"HdrS" or len(image) < _HEADER_END:
         raise ImageError("the kernel package does not hold a bzImage")
     setup_sectors = image[0x1F1] or 4
-    offset, length = struct.unpack_from("<II", image, 0x248)
+    offset, length = struct.unpack_from("<II", image, _PAYLOAD)
     start = (setup_sectors + 1) * 512 + offset
     data = image[start : start + length]
     if not data.startswith(_ZSTD):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import cattrs
-from attrs import frozen
+from attrs import evolve, frozen
 
 from thawd.errors import ImageError
 
@@ -33,6 +33,8 @@ class Recipe:
     python_packages: tuple[str, ...]
     remove: tuple[str, ...]
     directory: Path = Path()
+    digest: str = ""
+    """Identifies everything that goes in, as it was on disk: recipe, agent, runtime, building code."""
 
     @property
     def system_digest(self) -> str:
@@ -47,20 +49,6 @@ class Recipe:
             self.remove,
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-    @property
-    def digest(self) -> str:
-        """Identifies everything that goes in, as it is on disk now: recipe, agent, runtime, building code."""
-        digest = hashlib.sha256(self.system_digest.encode())
-        here = Path(__file__).parent
-        files = [(here, here / name) for name in _BUILDERS]
-        for tree in (self.directory, package("thaw_agent"), package("thaw_runtime")):
-            files += [(tree, path) for path in source_files(tree)]
-        for tree, path in files:
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(tree)}\0{len(content)}\0".encode())
-            digest.update(content)
-        return digest.hexdigest()
 
 
 def source_files(tree: Path) -> list[Path]:
@@ -90,7 +78,20 @@ def load(runtime: str) -> Recipe:
         raise ImageError(
             f"there is no image recipe for {runtime}", hint=f"There is one for {recipe.runtime}"
         )
-    return recipe
+    return evolve(recipe, digest=_digest(recipe))
+
+
+def _digest(recipe: Recipe) -> str:
+    digest = hashlib.sha256(recipe.system_digest.encode())
+    here = Path(__file__).parent
+    files = [(here, here / name) for name in _BUILDERS]
+    for tree in (recipe.directory, package("thaw_agent"), package("thaw_runtime")):
+        files += [(tree, path) for path in source_files(tree)]
+    for tree, path in files:
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(tree)}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def _directory() -> Path:

@@ -130,15 +130,16 @@ class ImageStore:
         Debian's and PyPI's packages are those of the last build of the same recipe, unless `fresh`.
         One process builds at a time, others wait. Raises `ImageError`.
         """
-        recipe = load(runtime)
+        load(runtime)  # refuses an unknown runtime before anything is made
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         async with self._only_builder(progress):
-            if not fresh and _made_of(self.list(), recipe) is not None:
+            if not fresh and _made_of(self.list(), load(runtime)) is not None:
                 return self.find(runtime)  # built by whom we waited for
             with _umask(0o022):
                 for leftover in self.directory.glob(f"{_NEW}*"):
                     await trio.to_thread.run_sync(shutil.rmtree, leftover)
-                system = await self._system(recipe, progress, fresh=fresh)
+                system = await self._system(load(runtime), progress, fresh=fresh)
+                recipe = load(runtime)  # sources may have changed meanwhile: these go in
                 async with self._new() as new:
                     versions = await build_image(recipe, system, new, progress)
                     progress("syncing to disk", 0.97)
@@ -241,8 +242,7 @@ def _umask(mask: int) -> Iterator[None]:
 
 def _made_of(images: list[Image], recipe: Recipe) -> Image | None:
     """The first of these that is made of today's sources."""
-    sources = recipe.digest
-    return next((image for image in images if image.sources == sources), None)
+    return next((image for image in images if image.sources == recipe.digest), None)
 
 
 def _read(manifest: Path) -> Image:
