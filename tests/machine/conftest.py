@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,11 +35,28 @@ def images() -> Path:
 
 
 @pytest.fixture(scope="session")
-def daemon(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+def tcp_port() -> int:
+    """A loopback port that is free now, for clients that speak TCP only."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def daemon(
+    images: Path, tcp_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Daemon]:
     """A running daemon. At the end it must leave nothing."""
-    with tempfile.TemporaryDirectory(prefix="thaw-test-") as runtime:
-        settings = 'engine = "qemu-tcg"\n[pool]\nready = 0\nidle_seconds = 60\n[limits]\nrestore_limit_s = 8\n'
-        daemon = Daemon(tmp_path_factory.mktemp("state"), Path(runtime) / "r", images, settings)
+    with tempfile.TemporaryDirectory(prefix="thaw-test-") as folder:
+        runtime = Path(folder) / "r"
+        settings = (
+            'engine = "qemu-tcg"\n'
+            f'listen = ["unix:{runtime}/thawd.sock", "tcp:127.0.0.1:{tcp_port}"]\n'
+            "[pool]\nready = 0\nidle_seconds = 60\n"
+            "[limits]\nrestore_limit_s = 8\n"
+        )
+        daemon = Daemon(tmp_path_factory.mktemp("state"), runtime, images, settings)
         daemon.start()
         try:
             yield daemon
