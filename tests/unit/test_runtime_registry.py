@@ -20,6 +20,7 @@ A_FIXER = """
 from thaw_runtime.registry import Fixer
 class F(Fixer):
     essential = {essential}
+    rehearsed = {rehearsed}
     versions = ("1.0", "1.4")
     def tap(self, module): self.log = ["tap " + module.__name__]
     def untap(self): self.log.append("untap")
@@ -39,10 +40,10 @@ def library(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(registry_module.provenance, "start", lambda: None)
 
-    def write(*, version="1.2", essential=False, freeze="pass", thaw="pass"):
+    def write(*, version="1.2", essential=False, freeze="pass", thaw="pass", rehearsed=True):
         (tmp_path / "somelib.py").write_text(f"__version__ = {version!r}")
         (folder / "somelib.py").write_text(
-            A_FIXER.format(essential=essential, freeze=freeze, thaw=thaw)
+            A_FIXER.format(essential=essential, rehearsed=rehearsed, freeze=freeze, thaw=thaw)
         )
 
     yield write
@@ -77,7 +78,7 @@ def test_a_file_in_the_folder_is_all_a_new_library_takes(library, started):
     registry.thaw(Draw(ENTROPY))
 
     log = sys.modules["thaw_runtime.fixers.somelib"].fixer.log
-    assert log == ["tap somelib", "freeze", "untap", "thaw"]
+    assert log == ["tap somelib", "freeze", "untap", "thaw", "thaw"]  # the first is the rehearsal
     (report,) = registry.report()
     assert tuple(report[k] for k in ("name", "version", "result", "detail")) == (
         "somelib",
@@ -108,6 +109,27 @@ def test_an_untested_version_is_tried_and_reported(library, started):
 
     assert any("somelib 2.0 is outside" in note for note in registry.notes)
     assert registry.report()[0]["result"] == "ok"
+
+
+def test_what_cannot_be_renewed_fails_before_the_snapshot(library, started):
+    """thaw() is rehearsed: the publish fails, and not every restore."""
+    library(essential=True, thaw="raise OSError('gone')")
+    registry = started()
+    __import__("somelib")
+
+    with pytest.raises(ThawFailed, match="somelib: OSError: gone"):
+        registry.freeze()
+
+
+def test_what_others_would_see_is_not_rehearsed(library, started):
+    """A fixer that opens or closes connections does so in clones only."""
+    library(essential=True, thaw="raise OSError('gone')", rehearsed=False)
+    registry = started()
+    __import__("somelib")
+    registry.freeze()
+
+    with pytest.raises(ThawFailed, match="somelib: OSError: gone"):
+        registry.thaw(Draw(ENTROPY))
 
 
 @pytest.mark.parametrize("when", ["freeze", "thaw"])

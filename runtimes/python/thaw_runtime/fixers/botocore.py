@@ -20,6 +20,8 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class BotocoreFixer(Fixer):
     """Refreshable credentials are told that they have expired. Static ones have nowhere to be fetched from."""
 
+    rehearsed = False
+
     def __init__(self) -> None:
         self._credentials: list[Any] = []
 

@@ -16,6 +16,7 @@ class PsycopgPoolFixer(Fixer):
     """drain() (3.3), which also marks connections in use; in older versions check()."""
 
     versions = ("3.2", "3.3")
+    rehearsed = False
 
     def __init__(self) -> None:
         self._drain: list[Any] = []

@@ -20,6 +20,7 @@ class SqlAlchemyFixer(Fixer):
     """The pool's own mark: records that were connected before it are recycled (`Pool._invalidate`)."""
 
     versions = ("1.4", "2.1")
+    rehearsed = False
 
     def __init__(self) -> None:
         self._pools: list[Any] = []
