@@ -114,6 +114,7 @@ class RuntimeApi:
             # A runtime without hooks, snapshotted in invocation/next: it has nothing to do before its first event.
             self.state = READY
             self._observer.ready()
+            self._deliver()
 
     def handle(self, request: Request) -> bool:
         """Answer a request, now or later; False for a path that is not of this API."""
