@@ -42,9 +42,15 @@ def main() -> None:
     if libc.unshare(NEW_PID if os.geteuid() == 0 else NEW_PID | NEW_USER) != 0:
         print(f"no PID namespace to be had: {os.strerror(ctypes.get_errno())}", file=sys.stderr)
         sys.exit(UNABLE)
+    # Made by hand: tempfile would import `random` before the taps are in place.
+    os.environ["TMPDIR"] = f"{os.environ.get('TMPDIR', '/tmp')}/clone-bed-{os.getpid()}"
+    os.mkdir(os.environ["TMPDIR"], 0o700)
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
+        import shutil
+
+        shutil.rmtree(os.environ["TMPDIR"])
         sys.exit(os.waitstatus_to_exitcode(status))
     # A library whose worker threads did not come along into the clone would wait for them for ever.
     signal.alarm(LONGEST_S)
