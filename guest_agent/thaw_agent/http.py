@@ -6,6 +6,7 @@ Keep-alive, Content-Length and chunked request bodies, Expect: 100-continue. Ans
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _READ_BYTES: Final = 256 * 1024
 _HEAD_LIMIT: Final = 64 * 1024
 _LENGTH_DIGITS: Final = 15
+_CHUNK_SIZE: Final = re.compile(rb"[0-9a-fA-F]{1,15}")
+"""Digits only: int() would also take a sign, a prefix and underscores."""
 _SMALL_BODY: Final = 64 * 1024
 """A body up to this is copied behind its head: one system call instead of two."""
 _REASONS: Final = {
@@ -240,6 +243,9 @@ class Connection:
             if self._chunk_end:
                 if len(self._in) < 2:
                     return False
+                if not self._in.startswith(b"\r\n"):
+                    self._refuse(400)
+                    return False
                 del self._in[:2]
                 self._chunk_end = False
             if not self._chunk_head():
@@ -254,14 +260,11 @@ class Connection:
             if len(self._in) > _HEAD_LIMIT:
                 self._refuse(400)
             return False
-        digits = self._in[:end].partition(b";")[0].strip().decode("latin-1")
-        try:
-            size = int(digits, 16) if len(digits) <= _LENGTH_DIGITS else -1
-        except ValueError:
-            size = -1
-        if size < 0:
+        digits = bytes(self._in[:end].partition(b";")[0].strip())
+        if not _CHUNK_SIZE.fullmatch(digits):
             self._refuse(400)
             return False
+        size = int(digits, 16)
         if size == 0:
             # Trailers, if any, end with an empty line; without any it is this line's own end and one more.
             end = self._in.find(b"\r\n\r\n", end)
