@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hmac
 import json
 import time
+from _blake2 import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from . import environment, supervisor, wire
@@ -123,7 +123,7 @@ class Agent:
         system = self._system
         self._steps = sequence.run(
             [
-                *sequence.own_steps(system, init),
+                *sequence.identity_steps(system, init),
                 ("tmp", lambda: machine.mount_tmp(system, init.ephemeral_mib)),
                 ("code", lambda: supervisor.mount_code(system)),
                 (
@@ -158,10 +158,7 @@ class Agent:
             {
                 "type": "thaw",
                 "generation": restore.generation,
-                # The kernel's generator gets the host's bytes, the language's generators others made of them.
-                "entropy": hmac.digest(
-                    bytes.fromhex(restore.entropy), b"thaw_runtime", "sha512"
-                ).hex(),
+                "entropy": _secret(bytes.fromhex(restore.entropy)).hex(),
                 "clock_ns": restore.clock_ns,
             }
         )
@@ -169,8 +166,8 @@ class Agent:
         try:
             self._steps = sequence.run(
                 [
-                    *sequence.own_steps(system, restore, reseed=restore.reseed_kernel),
-                    *sequence.function_steps(system, self._cgroup, api_port=self.server.port),
+                    *sequence.identity_steps(system, restore, reseed=restore.reseed_kernel),
+                    ("thaw", self._cgroup.thaw),
                 ]
             )
         except sequence.StepError as error:
@@ -199,9 +196,8 @@ class Agent:
         took = self._phase_us()
         self._hear_runtime()
         self._cgroup.most_bytes()
-        began = time.perf_counter_ns()
-        self._cgroup.freeze()
-        self._steps["freeze"] = (time.perf_counter_ns() - began) // 1000
+        port = self.server.port
+        self._steps |= sequence.run(sequence.standstill(self._system, self._cgroup, api_port=port))
         # After the freeze: what nobody can write any more need not be looked for again in every clone.
         self._logs.drain()
         gc.collect()
@@ -331,6 +327,12 @@ class Agent:
         with contextlib.suppress(OSError, ValueError):
             self._channel.send(wire.Fault(message=text[-4000:]).encode())
             self._channel.flush(deadline_s=1.0)
+
+
+def _secret(entropy: bytes) -> bytes:
+    """64 bytes for the language's generators, made of the host's so that they are not those that the kernel gets."""
+    # Not by way of hashlib, which brings OpenSSL with it: in every clone this would be its first use.
+    return blake2b(key=entropy, person=b"thaw_runtime").digest()
 
 
 def _error(body: bytes, otherwise: str) -> tuple[str, str]:

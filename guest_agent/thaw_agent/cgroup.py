@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 ROOT: Final = "/sys/fs/cgroup"
 FUNCTION: Final = f"{ROOT}/function"
 _PIDS: Final = 1024
+_STATISTICS: Final = 40
+"""Words of memory.stat that are looked at: `file` and `file_mapped` are among the first dozen lines."""
 _FREEZE_WITHIN_S: Final = 5.0
 
 
@@ -51,16 +53,18 @@ class Cgroup:
         self._system.write(f"{FUNCTION}/cgroup.freeze", "0")
 
     def most_bytes(self) -> int:
-        """Most memory seen in use so far, as Lambda's Max Memory Used: page cache and /tmp are not counted.
+        """Most memory seen in use so far: Lambda's Max Memory Used. What is only cached, and /tmp, is not counted.
 
         `memory.peak` would count both, so this is the greatest of what was in use each time somebody asked.
         """
         read = self._system.read
         try:
-            # The first lines are `anon` and `file`; `file` holds the page cache, shared memory and tmpfs.
-            words = read(f"{FUNCTION}/memory.stat").split(None, 4)
-            now = int(read(f"{FUNCTION}/memory.current")) - int(words[3])
-        except (OSError, ValueError, IndexError):
+            words = read(f"{FUNCTION}/memory.stat").split(None, _STATISTICS)
+            statistics = dict(zip(words[::2], words[1::2], strict=False))
+            # `file` is page cache, shared memory and tmpfs together; what is mapped of it is in use.
+            cached = int(statistics["file"]) - int(statistics["file_mapped"])
+            now = int(read(f"{FUNCTION}/memory.current")) - cached
+        except (OSError, ValueError, KeyError):
             return self._most_bytes
         self._most_bytes = max(self._most_bytes, now)
         return self._most_bytes

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .channel import Channel
 
 _FRAME: Final = struct.Struct(">IIQ")
-_FRAME_MAGIC: Final = 0xA55A0000
+_FRAME_MAGIC: Final = b"\xa5\x5a\x00"
 _JSON_TYPES: Final = frozenset({0x02, 0x0A, 0x0E, 0x12, 0x16, 0x1A})
 _READ_BYTES: Final = 64 * 1024
 """Also what a pipe holds, so that one read takes all of it."""
@@ -151,12 +151,12 @@ class Frames:
         buffer += data
         while True:
             if self._left == 0:
+                if not _FRAME_MAGIC.startswith(bytes(buffer[: len(_FRAME_MAGIC)])):
+                    self._lines = Lines(wire.LogSource.TELEMETRY_TEXT)
+                    return entries + self._lines.feed(bytes(buffer))
                 if len(buffer) < _FRAME.size:
                     return entries
                 kind, self._left, self._timestamp_us = _FRAME.unpack_from(buffer)
-                if kind & 0xFFFF0000 != _FRAME_MAGIC:
-                    self._lines = Lines(wire.LogSource.TELEMETRY_TEXT)
-                    return entries + self._lines.feed(bytes(buffer))
                 is_json = kind & 0xFF in _JSON_TYPES
                 self._source = (
                     wire.LogSource.TELEMETRY_JSON if is_json else wire.LogSource.TELEMETRY_TEXT

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from thaw_agent import init, wire
 from thaw_agent.agent import Agent
@@ -15,8 +15,8 @@ from thaw_agent.loop import Loop
 from thaw_agent.system import System
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 PATIENCE_S = 10.0
 IDENTITY = {
@@ -43,13 +43,12 @@ class PretendedSystem(System):
         self.clock_ns = 0
         self.entropy: list[bytes] = []
         self.sockets: list[socket.socket] = []
-        for directory in ("etc", "run", "proc/sys/kernel/random", "proc/net", "var/task"):
+        for directory in ("etc", "run", "proc/sys/kernel/random", "var/task"):
             (root / directory).mkdir(parents=True)
         cgroup = root / "sys/fs/cgroup/function"
         cgroup.mkdir(parents=True)
         (root / "proc/sys/kernel/random/boot_id").write_text("template\n")
-        (root / "proc/net/tcp").write_text("  sl  local_address rem_address   st\n")
-        (cgroup / "memory.stat").write_text("anon 30\nfile 1000\nkernel 5\n")
+        (cgroup / "memory.stat").write_text("anon 30\nfile 1000\nkernel 5\nfile_mapped 7\n")
         (cgroup / "cgroup.procs").write_text("")
         (cgroup / "memory.current").write_text("1040\n")
 
@@ -216,7 +215,7 @@ class Bed:
         self.host.close()
         self._theirs.close()
 
-    def __enter__(self) -> Bed:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from agent_bed import KEYS, Bed
+
 from thaw_agent import wire
 from thaw_agent.agent import FROZEN, SERVING
 
@@ -150,7 +151,7 @@ class TestInit:
     def test_a_step_that_fails_is_the_agents_own_fault(self, bed):
         bed.system.fails.add("entropy")
 
-        with pytest.raises(Exception, match="restore step entropy failed"):
+        with pytest.raises(Exception, match="the guest's step entropy failed"):
             bed.start("on-demand")
 
     def test_the_runtime_is_told_what_to_skip_before_it_runs(self, tmp_path):
@@ -169,12 +170,12 @@ class TestSnapshot:
 
         assert bed.agent.phase == FROZEN
         assert "cgroup.freeze=1" in bed.system.calls
-        assert {"clock", "entropy", "identity", "code", "freeze"} <= ready.steps.keys()
+        assert {"clock", "entropy", "identity", "code", "freeze", "sockets"} <= ready.steps.keys()
 
     def test_what_was_printed_comes_before_it_and_nothing_after(self, tmp_path):
         with shell(tmp_path, "echo whole; printf half; touch printed; sleep 60") as bed:
             bed.start("snap-start")
-            bed.until(lambda: (bed.system.root / "var/task/printed").exists())
+            bed.until((bed.system.root / "var/task/printed").exists)
             bed.client().ask("GET", f"{RUNTIME}/restore/next")
             bed.until(lambda: wire.Kind.SNAPSHOT_READY in bed.kinds())
             bed.settle()
@@ -207,8 +208,7 @@ class TestSnapshot:
         bed.client().ask("GET", f"{RUNTIME}/restore/next")
 
         with pytest.raises(wire.WireError, match="does not read"):
-            for _ in range(10):
-                bed.loop.turn(0.05)
+            bed.loop.run()
 
 
 class TestRestore:
@@ -234,7 +234,7 @@ class TestRestore:
 
         client.ask("GET", f"{RUNTIME}/invocation/next")
         ready = wire.Restored.decode(bed.take(wire.Kind.RESTORED).payload)
-        assert list(ready.steps) == ["clock", "entropy", "identity", "sockets", "thaw"]
+        assert list(ready.steps) == ["clock", "entropy", "identity", "thaw"]
         assert ready.runtime_us > 0
 
     def test_every_step_that_fails_leaves_the_runtime_without_an_answer(self, tmp_path):
@@ -257,7 +257,7 @@ class TestRestore:
         bed.restore(entropy="cd" * 16)
         failed = wire.RestoreFailed.decode(bed.take(wire.Kind.RESTORE_FAILED).payload)
 
-        assert "restore step entropy failed: 16 bytes" in failed.message
+        assert "the guest's step entropy failed: 16 bytes" in failed.message
         assert not client.answered()
 
     def test_the_worst_case_leaves_the_kernels_generator_alone(self, bed):
@@ -405,7 +405,7 @@ class TestInvocations:
         client.ask("GET", f"{RUNTIME}/invocation/next")
         end = bed.take(wire.Kind.DONE)
         assert end.stream == 1
-        assert wire.Done.decode(end.payload).max_memory_bytes == 40
+        assert wire.Done.decode(end.payload).max_memory_bytes == 47
 
     def test_a_large_event_and_a_large_response_pass_whole(self, bed):
         client = serving(bed)
@@ -473,7 +473,7 @@ class TestInvocations:
             exited = wire.Exited.decode(bed.take(wire.Kind.EXITED).payload)
 
             assert (exited.signal, exited.reason) == (9, "signal: killed")
-            assert exited.max_memory_bytes == 40
+            assert exited.max_memory_bytes == 47
             assert bed.kinds() == []
 
     def test_the_clock_is_stepped_when_the_machine_was_paused(self, bed):

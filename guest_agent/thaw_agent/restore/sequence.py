@@ -1,7 +1,7 @@
-"""The steps that make a clone somebody of its own, in their order, each timed.
+"""The steps around a snapshot in their order, each timed. A step that fails raises: the machine must not be used.
 
-While they run, nothing else can: the function's cgroup is frozen. A step that fails raises, and the machine must not be
-used.
+While the function's cgroup is frozen nothing of it can run, neither in the template nor in a clone. So what does not
+differ between clones is done once, in the template; what is left for every clone is what makes it somebody of its own.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class StepError(Exception):
     """A step went wrong: `name` says which, `took` how long those before it took."""
 
     def __init__(self, name: str, error: BaseException, took: dict[str, int]) -> None:
-        super().__init__(f"restore step {name} failed: {error}")
+        super().__init__(f"the guest's step {name} failed: {error}")
         self.name = name
         self.took = took
 
 
-def own_steps(
+def identity_steps(
     system: System, message: wire.Init | wire.Restore, *, reseed: bool = True
 ) -> list[Step]:
-    """Clock, entropy, identity: what every start from a shared snapshot needs, the base snapshot included.
+    """Clock, entropy, names: what every start from a shared snapshot needs, the base snapshot included.
 
     The clock comes first: OpenSSL's generators reseed when it jumps. Entropy comes before any process may draw.
     """
@@ -53,11 +53,11 @@ def own_steps(
     return steps
 
 
-def function_steps(system: System, function: Cgroup, *, api_port: int) -> list[Step]:
-    """What concerns the frozen function: its connections, then its thaw."""
+def standstill(system: System, function: Cgroup, *, api_port: int) -> list[Step]:
+    """Before the snapshot: stop the function, and end its connections, which no clone could go on with."""
     return [
+        ("freeze", function.freeze),
         ("sockets", lambda: sockets.shut(system, function.processes(), api_port=api_port)),
-        ("thaw", function.thaw),
     ]
 
 
