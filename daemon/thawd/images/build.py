@@ -82,7 +82,7 @@ async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None
         if not (root / name).exists():
             (root / name).symlink_to(f"usr/{name}")
     for name in recipe.remove:
-        shutil.rmtree(root / name, ignore_errors=True)
+        _remove(root / name)
     for name in ("proc", "sys", "dev", "run", "root", "opt", "var/task", "etc", *_EVERYBODYS):
         (root / name).mkdir(parents=True, exist_ok=True)
     for name in _EVERYBODYS:
@@ -254,6 +254,13 @@ def _copy_sources(source: Path, target: Path) -> None:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _python_versions(root: Path) -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 Layout::
 
-    <digest>/           vmlinux, initrd, root.erofs, manifest.json
-    .system/<digest>/   Debian, kernel and PyPI packages unpacked: what a change of ours need not build again
-    .new-*              being written; removed by the next build
+    <digest>/                     vmlinux, initrd, root.erofs, manifest.json
+    .system/<runtime>-<digest>/   Debian, kernel and PyPI packages unpacked: what a change of ours need not build again
+    .new-*                        being written; removed by the next build
 
 An image's digest is of what its files hold. What it was made of is its `sources` digest: with Debian's updates the same
 sources make another image one day, and the one from before stays what snapshots were made of.
@@ -159,17 +159,19 @@ class ImageStore:
 
     async def _system(self, recipe: Recipe, progress: Progress, *, fresh: bool) -> Path:
         """The recipe's unpacked packages, from the cache unless they are not there or shall be `fresh`."""
-        system = self.directory / _SYSTEM / recipe.system_digest[:16]
+        systems = self.directory / _SYSTEM
+        system = systems / f"{recipe.runtime}-{recipe.system_digest[:16]}"
         if fresh or not system.exists():
             async with self._new() as new:
                 await build_system(recipe, new, progress)
-                system.parent.mkdir(exist_ok=True)
+                systems.mkdir(exist_ok=True)
                 # Thousands of small files: one sync of the file system is quicker than one of each.
                 await run(["sync", "--file-system", new])
-                if system.exists():
-                    system.rename(new.parent / "before")
+                # Earlier recipes' have no further use: images hold their own links to what they need.
+                for number, before in enumerate(systems.glob(f"{recipe.runtime}-*")):
+                    before.rename(new.parent / f"before-{number}")
                 new.rename(system)
-                _sync(system.parent)
+                _sync(systems)
         return system
 
     def _commit(self, new: Path, recipe: Recipe, versions: Versions) -> None:
@@ -214,9 +216,11 @@ class ImageStore:
         """Hold the store's lock; another process that builds is waited for."""
         descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            while not _locked(descriptor):
+            if not _locked(descriptor):
                 progress("waiting for another build", None)
-                await trio.sleep(_LOCK_POLL_S)  # another process's lock: nothing tells of its end
+                # It is another process's, whose end nothing tells of.
+                while not _locked(descriptor):  # noqa: ASYNC110
+                    await trio.sleep(_LOCK_POLL_S)
             yield
         finally:
             os.close(descriptor)
