@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .channel import Channel
 
 _FRAME: Final = struct.Struct(">IIQ")
-_FRAME_MAGIC: Final = b"\xa5\x5a\x00"
+_FRAME_MAGIC: Final = b"\xa5\x5a"
 _JSON_TYPES: Final = frozenset({0x02, 0x0A, 0x0E, 0x12, 0x16, 0x1A})
 _READ_BYTES: Final = 64 * 1024
 """Also what a pipe holds, so that one read takes all of it."""
