@@ -406,3 +406,14 @@ async def test_the_deadline_reaches_the_runtime(
     (request,) = seen
     assert abs(request.deadline_ms - request.clock_ns // 1_000_000 - 7000) < 1000
     assert request.trace_id.startswith("Root=1-")
+
+
+async def test_a_python_version_that_nothing_protects_is_not_published(tmp_path: Path) -> None:
+    """An image without thaw_runtime initialises the function, and says nothing of generators: fail closed."""
+    async with running_core(tmp_path, FakeFunction(protected=False)) as core:
+        core.publisher.publish(version(state=State.PENDING))
+        await published(core)
+
+        state, reason, _ = core.states.seen["f", "1"]
+        assert state is State.FAILED
+        assert "clones would not be unique" in (reason or "")

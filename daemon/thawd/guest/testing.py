@@ -51,6 +51,8 @@ class FakeFunction:
     init_error: str = ""
     restore_s: float = 0.0
     restore_error: str = ""
+    protected: bool = True
+    """Whether thaw_runtime is in the image."""
     log: tuple[str, ...] = ()
     inits: int = 0
     restores: list[wire.Restore] = field(factory=list)
@@ -127,7 +129,11 @@ class _Agent:
         self._machine.memory["function"] = request.function_name
         snapshot = request.initialization_type == "snap-start"
         ready: wire.Message = (
-            wire.SnapshotReady(duration_us=2000) if snapshot else wire.InitDone(duration_us=1000)
+            wire.SnapshotReady(
+                duration_us=2000, report={"fixers": []} if function.protected else {}
+            )
+            if snapshot
+            else wire.InitDone(duration_us=1000)
         )
         await self._port.send_all(ready.encode())
         return True

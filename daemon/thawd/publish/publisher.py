@@ -150,6 +150,11 @@ class Publisher:
                 ready = await starter.run_init(session, request, limit_s=limit_s, log=log)
                 if not isinstance(ready, wire.SnapshotReady):
                     raise GuestError("the guest agent did not make itself ready for a snapshot")
+                if version.runtime.startswith("python") and not ready.report:
+                    raise GuestError(
+                        "thaw_runtime did not say what it froze: clones would not be unique",
+                        hint="Build the guest image again: thaw image build",
+                    )
                 made = await machine.snapshot(target)
             about = {
                 "kind": "version",
