@@ -161,7 +161,6 @@ class Pool:
             except BaseException:
                 self._give_back(environment)
                 raise
-            self._top_up()
             return environment
 
     async def _next(self, wait_s: float) -> Environment:
@@ -214,6 +213,8 @@ class Pool:
             self._offer(environment)
         else:
             environment.retire(environment.reason or "not fit for another invocation")
+        # Stock is made up now and not at the lease: a restore would have taken processors from the invocation.
+        self._top_up()
 
     def _offer(self, environment: Environment) -> None:
         """Give a free environment to whoever waits longest, or put it into stock."""
