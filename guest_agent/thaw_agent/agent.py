@@ -13,7 +13,7 @@ import time
 from _blake2 import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from . import environment, supervisor, wire
+from . import environment, processes, supervisor, wire
 from . import init as machine
 from .cgroup import Cgroup
 from .channel import Channel
@@ -21,7 +21,6 @@ from .credentials import Credentials
 from .http import Request, Server
 from .logs import Logs
 from .loop import READ, Loop
-from .processes import reap
 from .restore import sequence
 from .runtime_api import Event, RuntimeApi
 
@@ -237,6 +236,9 @@ class Agent:
         """See `runtime_api.Observer`."""
         self._logs.drain()
         memory = self._cgroup.most_bytes()
+        if self._runtime is not None:
+            # What came and went between two looks at the group shows in the process's own high-water mark.
+            memory = max(memory, processes.most_bytes(self._system, self._runtime.pid))
         done = wire.Done(duration_us=duration_us, max_memory_bytes=memory)
         self._channel.send(done.encode(stream=stream))
 
@@ -295,12 +297,12 @@ class Agent:
     # Processes
 
     def _on_child_exit(self) -> None:
-        for pid, status in reap():
+        for pid, status, most_bytes in processes.reap():
             if self._runtime is not None and pid == self._runtime.pid:
-                self._on_exit(status)
+                memory = max(self._cgroup.most_bytes(), most_bytes)
+                self._on_exit(supervisor.exited(status, max_memory_bytes=memory))
 
-    def _on_exit(self, status: int) -> None:
-        gone = supervisor.exited(status, max_memory_bytes=self._cgroup.most_bytes())
+    def _on_exit(self, gone: wire.Exited) -> None:
         reason = (
             f"Runtime exited with error: {gone.reason}"
             if gone.reason

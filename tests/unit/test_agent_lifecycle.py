@@ -473,7 +473,7 @@ class TestInvocations:
             exited = wire.Exited.decode(bed.take(wire.Kind.EXITED).payload)
 
             assert (exited.signal, exited.reason) == (9, "signal: killed")
-            assert exited.max_memory_bytes == 47
+            assert exited.max_memory_bytes > 100_000
             assert bed.kinds() == []
 
     def test_the_clock_is_stepped_when_the_machine_was_paused(self, bed):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 from agent_bed import Bed, PretendedSystem
 
-from thaw_agent import init, supervisor, wire
+from thaw_agent import init, processes, supervisor, wire
 from thaw_agent.cgroup import Cgroup
 from thaw_agent.channel import Channel
 from thaw_agent.loop import Loop
@@ -190,6 +193,26 @@ class TestMemory:
 
         with pytest.raises(TimeoutError, match="could not be frozen"):
             cgroup.freeze()
+
+
+class TestProcesses:
+    def test_memory_that_came_and_went_is_seen(self, tmp_path):
+        script = (
+            "x = b'x' * (60 << 20); del x; import time; print('ready', flush=True); time.sleep(60)"
+        )
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            running = processes.most_bytes(System(), process.pid)
+            process.kill()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            zombie = processes.most_bytes(System(), process.pid)
+            ((pid, status, ended),) = processes.reap()
+
+        assert pid == process.pid
+        assert status == signal.SIGKILL
+        assert min(running, ended) > 60 << 20
+        assert zombie == 0
+        assert processes.most_bytes(System(), pid) == 0
 
 
 class TestKernel:
