@@ -133,6 +133,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 max_machines=config.pool.max_machines,
                 ready_target=config.pool.ready,
                 idle_s=config.pool.idle_seconds,
+                budget_bytes=config.memory_budget_mib << 20,
             )
         )
         publisher = await stack.enter_async_context(

@@ -116,6 +116,7 @@ async def running_core(
     ready_target: int = 0,
     idle_s: float = 300,
     capacity_wait_s: float = 30,
+    budget_bytes: int | None = None,
 ) -> AsyncIterator[Core]:
     function = function or FakeFunction()
     engine = FakeEngine(guest=function.guest)
@@ -135,7 +136,11 @@ async def running_core(
     states = States({})
     async with (
         open_fleet(
-            starter.start, max_machines=max_machines, ready_target=ready_target, idle_s=idle_s
+            starter.start,
+            max_machines=max_machines,
+            ready_target=ready_target,
+            idle_s=idle_s,
+            budget_bytes=budget_bytes,
         ) as fleet,
         open_publisher(starter, states, fleet, concurrency=2) as publisher,
         open_invoker(fleet, capacity_wait_s=capacity_wait_s) as invoker,

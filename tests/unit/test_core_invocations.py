@@ -417,3 +417,23 @@ async def test_a_python_version_that_nothing_protects_is_not_published(tmp_path:
         state, reason, _ = core.states.seen["f", "1"]
         assert state is State.FAILED
         assert "clones would not be unique" in (reason or "")
+
+
+async def test_machines_beyond_the_memory_budget_are_not_started(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    """By what they measure: with 100 MiB each, 300 MiB hold two and the room for one that is starting."""
+
+    async def slow(*_: object) -> bytes:
+        await trio.sleep(50)
+        return b"{}"
+
+    async with running_core(tmp_path, FakeFunction(handler=slow), budget_bytes=300 << 20) as core:
+        await publish(core)
+        core.engine.private_bytes = 100 << 20
+        async with trio.open_nursery() as nursery:
+            for _ in range(6):
+                nursery.start_soon(core.invoker.invoke, invocation(version(timeout_s=900)))
+                await trio.sleep(1)
+            assert core.fleet.statistics().machines == 3
+            nursery.cancel_scope.cancel()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
 from attrs import define, field, frozen
 
+from thawd.errors import MachineDied
 from thawd.fleet.pool import Pool, PoolStatistics
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from thawd.fleet.environment import Environment
 
 _log = structlog.get_logger()
+
+_EXPECTED_BYTES: Final = 64 << 20
+"""Memory of its own that a machine is counted with before it can be measured: 20 to 55 MiB were seen."""
 
 
 @frozen(kw_only=True)
@@ -34,8 +38,9 @@ class FleetStatistics:
 class Fleet:
     """Machines in service. Made by `open_fleet`, whose nursery owns every environment.
 
-    At most `max_machines` run at a time. When a pool needs one more, the environment that any pool can best do
-    without (the one unused for longest) makes room.
+    At most `max_machines` run at a time, and no more than have room in `budget_bytes` by the memory each has for itself
+    (measured). When a pool needs one more, the environment that any pool can best do without (the one unused for
+    longest) makes room.
     """
 
     _nursery: trio.Nursery
@@ -43,6 +48,7 @@ class Fleet:
     max_machines: int
     ready_target: int
     idle_s: float
+    budget_bytes: int | None = None
     _pools: dict[tuple[str, str, str], Pool] = field(factory=dict)
     _machines: int = 0
     _evictions: int = 0
@@ -88,7 +94,7 @@ class Fleet:
 
     def _admit(self) -> bool:
         """Room for one more machine, made if need be. A retired machine's room is free when it is gone."""
-        if self._machines >= self.max_machines:
+        if not self._has_room():
             candidates = [e for pool in self._pools.values() if (e := pool.evictable()) is not None]
             if candidates:
                 least = min(candidates, key=lambda environment: environment.used_at)
@@ -99,6 +105,21 @@ class Fleet:
             return False
         self._machines += 1
         return True
+
+    def _has_room(self) -> bool:
+        if self._machines >= self.max_machines:
+            return False
+        if self.budget_bytes is None:
+            return True
+        used, measured = 0, 0
+        for pool in self._pools.values():
+            for environment in pool.environments():
+                # One that has just died counts as expected until it is gone.
+                with suppress(MachineDied):
+                    used += environment.machine.statistics().private_bytes
+                    measured += 1
+        unmeasured = self._machines - measured
+        return used + (unmeasured + 1) * _EXPECTED_BYTES <= self.budget_bytes
 
     def _dismiss(self) -> None:
         self._machines -= 1
@@ -113,10 +134,11 @@ async def open_fleet(
     max_machines: int,
     ready_target: int,
     idle_s: float,
+    budget_bytes: int | None = None,
 ) -> AsyncIterator[Fleet]:
     """A fleet; when this scope ends every machine of it is gone."""
     async with trio.open_nursery() as nursery:
         try:
-            yield Fleet(nursery, start, max_machines, ready_target, idle_s)
+            yield Fleet(nursery, start, max_machines, ready_target, idle_s, budget_bytes)
         finally:
             nursery.cancel_scope.cancel()
