@@ -54,6 +54,13 @@ def test_report_of_failures_ends_with_the_status() -> None:
     assert line.endswith("Max Memory Used: 0 MB\tStatus: error\tError Type: Runtime.ExitError")
 
 
+def test_memory_used_is_never_more_than_the_size() -> None:
+    """As in Lambda; here /tmp is memory too."""
+    line = report_line(ID, duration_ms=1.0, memory_mib=256, max_memory_bytes=810 << 20, start=None)
+
+    assert "Max Memory Used: 256 MB\t" in line
+
+
 def test_start_end_and_timeout_lines() -> None:
     assert start_line(ID, "72") == f"START RequestId: {ID} Version: 72"
     assert end_line(ID) == f"END RequestId: {ID}"
