@@ -29,15 +29,27 @@ _SIGNALS: Final = {
     2: "interrupt",
     3: "quit",
     4: "illegal instruction",
+    5: "trace/breakpoint trap",
     6: "aborted",
     7: "bus error",
     8: "floating point exception",
     9: "killed",
+    10: "user defined signal 1",
     11: "segmentation fault",
+    12: "user defined signal 2",
     13: "broken pipe",
+    14: "alarm clock",
     15: "terminated",
+    16: "stack fault",
+    24: "CPU time limit exceeded",
+    25: "file size limit exceeded",
+    26: "virtual timer expired",
+    27: "profiling timer expired",
+    29: "I/O possible",
+    30: "power failure",
+    31: "bad system call",
 }
-"""Go's words for signals, which Lambda's messages have."""
+"""Go's words for the signals that end a process, which Lambda's messages have (syscall, zerrors_linux_amd64.go)."""
 
 
 def command(init: wire.Init) -> list[str]:
