@@ -36,6 +36,10 @@ _CLOCK_SLACK_NS: Final = 5_000_000
 _FLUSH_WITHIN_S: Final = 20.0
 _LARGEST_REPORT: Final = 128 * 1024
 """Bytes; what thaw_runtime keeps to."""
+_LARGEST_BODY: Final = wire.MAX_PAYLOAD // 2
+"""Bytes of a posted error within INIT_FAILED or RESTORE_FAILED, escapes included."""
+_LONGEST_MESSAGE: Final = 4000
+"""Characters of an error's message for a person; twice escaped and with its body still far below a frame."""
 
 BASE: Final = "base"
 INIT: Final = "init"
@@ -287,7 +291,7 @@ class Agent:
                 self._loop.forget(control.fileno())
                 control.close()
                 return
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 message = json.loads(data)
                 report = message.get("report") if isinstance(message, dict) else None
                 if isinstance(report, dict):
@@ -338,20 +342,30 @@ def _secret(entropy: bytes) -> bytes:
 
 
 def _error(body: bytes, otherwise: str) -> tuple[str, str]:
-    """An error body's own message, for a person, and the body as text."""
+    """An error body's own message, for a person, and the body as text.
+
+    What user code posts may be of any size and need not be JSON, but a message to the host has to fit its frame: of a
+    body that does not, type and message are left.
+    """
     text = body.decode(errors="replace")
     try:
         value = json.loads(text)
-    except ValueError:
-        return text[:500] or otherwise, text
-    message = value.get("errorMessage") if isinstance(value, dict) else None
-    return str(message or otherwise), text
+    except (ValueError, RecursionError):
+        value = {"errorMessage": text[:500]}
+    if not isinstance(value, dict):
+        value = {}
+    # JSON can spell half a surrogate pair (os.fsdecode makes them), which the host refuses as no text.
+    message = str(value.get("errorMessage") or otherwise)[:_LONGEST_MESSAGE]
+    message = message.encode(errors="replace").decode()
+    if len(json.dumps(text)) > _LARGEST_BODY:
+        text = json.dumps({"errorMessage": message, "errorType": otherwise})
+    return message, text
 
 
 def _steps_of(report: dict[str, Any]) -> dict[str, int]:
     """What took time in the runtime: thaw_runtime's own part, and the user's hooks together."""
     steps: dict[str, int] = {}
-    with contextlib.suppress(KeyError, TypeError, ValueError):
+    with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
         steps["thaw_runtime"] = int(report["us"])
         steps["hooks"] = sum(int(hook["us"]) for hook in report["hooks"])
     return steps
