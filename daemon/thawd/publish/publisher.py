@@ -174,7 +174,7 @@ def _cause(failure: InitFailure) -> str:
     """The function's own error in a line: type, message and the last frame of its stack trace."""
     try:
         body = json.loads(failure.body) if failure.body else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         body = {}
     if not isinstance(body, dict):
         body = {}
