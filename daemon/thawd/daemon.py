@@ -125,6 +125,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             logs=logs,
             region=config.region,
             restore_limit_s=config.limits.restore_limit_s,
+            boot_deadline_s=config.limits.boot_deadline_s,
             init_limit_factor=_EMULATION_FACTOR if emulated else 1.0,
         )
         fleet = await stack.enter_async_context(

@@ -437,3 +437,18 @@ async def test_machines_beyond_the_memory_budget_are_not_started(
                 await trio.sleep(1)
             assert core.fleet.statistics().machines == 3
             nursery.cancel_scope.cancel()
+
+
+async def test_a_guest_that_never_answers_fails_the_version(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    """And its place is free again: an emulated processor that went astray must not hold it."""
+    async with running_core(tmp_path, FakeFunction(mute=True)) as core:
+        await prepare(core)
+        core.publisher.publish(version(state=State.PENDING))
+        await published(core)
+
+        state, reason, _ = core.states.seen["f", "1"]
+        assert state is State.FAILED
+        assert "did not answer" in (reason or "")
+        assert core.engine.machines == []

@@ -77,6 +77,7 @@ class Starter:
     region: str
     restore_limit_s: float = RESTORE_LIMIT_S
     init_limit_factor: float = 1.0
+    boot_deadline_s: float = 120.0
     _generations: count[int] = field(factory=lambda: count(time.time_ns() // 1_000_000))
 
     def open_log(self, version: FunctionVersion) -> EnvironmentLog:
@@ -204,7 +205,7 @@ class Starter:
             at_s=time.time(),
         )
         async with open_session(machine.channel(), on_log=into(log)) as session:
-            await session.hello()
+            await self.greet(session)
             limit = ON_DEMAND_INIT_LIMIT_S * self.init_limit_factor
             request = self.init_request(version, identity, log, initialization_type="on-demand")
             ready = await self.run_init(session, request, limit_s=limit, log=log)
@@ -256,6 +257,20 @@ class Starter:
             skip_fixers=list(version.skip_fixers),
             trace=trace,
         )
+
+    async def greet(self, session: GuestSession) -> None:
+        """Wait until the agent answers: at once in a clone of the base, after a boot in a cold machine.
+
+        Raises `StartTimeout`: an emulated processor that went astray is silent for ever, and must not hold a place.
+        """
+        try:
+            with trio.fail_after(self.boot_deadline_s):
+                await session.hello()
+        except trio.TooSlowError:
+            raise StartTimeout(
+                f"the guest did not answer within {self.boot_deadline_s:g} s",
+                hint="Try again; `thaw doctor` says what this machine lacks",
+            ) from None
 
     async def run_init(
         self, session: GuestSession, request: wire.Init, *, limit_s: float, log: EnvironmentLog

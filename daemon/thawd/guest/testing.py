@@ -20,6 +20,7 @@ class _Remembering(Protocol):
     """The part of a fake machine that the guest uses."""
 
     memory: dict[str, object]
+    restored: bool
 
 
 Handler = Callable[[bytes, wire.Invoke, dict[str, object]], Awaitable[bytes]]
@@ -51,6 +52,8 @@ class FakeFunction:
     init_error: str = ""
     restore_s: float = 0.0
     restore_error: str = ""
+    mute: bool = False
+    """Whether clones never answer."""
     protected: bool = True
     """Whether thaw_runtime is in the image."""
     log: tuple[str, ...] = ()
@@ -83,6 +86,8 @@ class _Agent:
     async def _take(self, frame: wire.Frame) -> bool:
         """Answer one frame; False ends the guest."""
         match frame.kind:
+            case wire.Kind.HELLO if self._function.mute and self._machine.restored:
+                pass
             case wire.Kind.HELLO:
                 nonce = wire.Hello.decode(frame.payload).nonce
                 await self._port.send_all(

@@ -143,7 +143,7 @@ class Publisher:
                 open_session(machine.channel(), on_log=into(log)) as session,
             ):
                 await machine.resume()
-                await session.hello()
+                await starter.greet(session)
                 request = starter.init_request(
                     version, Identity(), log, initialization_type="snap-start"
                 )
