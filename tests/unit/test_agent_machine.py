@@ -65,7 +65,9 @@ class TestStart:
             bed.until(lambda: wire.Kind.LOG in [frame.kind for frame in bed.frames])
             ((_, _, text),) = bed.logs()
 
-            assert text.split() == ["SigIgn:", "0000000000000000"]
+            # Python ignores these two in itself. What the test's own parent ignores (nohup) is not the agent's doing.
+            ignored = int(text.split()[1], 16)
+            assert not ignored & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1)
 
 
 class TestConnections:
