@@ -163,7 +163,7 @@ _modes = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(entries=st.lists(st.tuples(_paths, st.binary(max_size=40), _modes), max_size=6))
 def test_whatever_the_archive_nothing_is_written_outside(
     tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[str, bytes, int]]
@@ -185,7 +185,7 @@ def test_whatever_the_archive_nothing_is_written_outside(
     assert sorted((top / "a").iterdir()) == [inside]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.binary(max_size=200), cut=st.integers(0, 120), flip=st.integers(0, 119))
 @example(data=b"", cut=0, flip=0)
 def test_damaged_and_random_bytes_are_refused_or_read_never_worse(

@@ -1,0 +1,14 @@
+"""Unit tests run in seconds, so that they are run: fewer examples here than by default, where a test asks for no number.
+
+`HYPOTHESIS_PROFILE=thorough` asks for many.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("unit", max_examples=40, deadline=None)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unit"))
