@@ -98,6 +98,16 @@ class Report:
     lines: int = 0
     notes: tuple[str, ...] = ()
     """What was not checked, and why."""
+    root: str = ""
+    """What stands before every path to make it one from where the command was called; empty for a zip."""
+
+    def path(self, location: Location) -> str:
+        """The location's path, as the caller of the command would write it."""
+        return f"{self.root}/{location.path}" if self.root else location.path
+
+    def place(self, location: Location) -> str:
+        """`path:line:column`, which editors and terminals make a link of."""
+        return f"{self.path(location)}:{location.line}:{location.column}"
 
     def count(self, level: Level) -> int:
         """How many findings have this level."""

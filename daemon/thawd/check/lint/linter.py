@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thawd.check.findings import Finding, Location, Report, Suppressed, in_order
@@ -16,7 +17,6 @@ from .source import Module, Unreadable, decode, ignores_of, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from .source import Ignore
 
@@ -36,7 +36,11 @@ def lint_path(
         ValueError: A rule is unknown.
     """
     selection = select(path, dependencies=dependencies)
-    return lint_files(selection.files, subject=str(path), rules=rules, notes=selection.notes())
+    folder = path if path.is_dir() else path.parent
+    root = "" if path.suffix == ".zip" or folder == Path() else folder.as_posix()
+    return lint_files(
+        selection.files, subject=str(path), rules=rules, notes=selection.notes(), root=root
+    )
 
 
 def lint_source(
@@ -52,6 +56,7 @@ def lint_files(
     subject: str,
     rules: Iterable[str] | None = None,
     notes: Iterable[str] = (),
+    root: str = "",
 ) -> Report:
     """Lint files that belong together: calls are followed from one into another."""
     wanted = _wanted(rules)
@@ -93,6 +98,7 @@ def lint_files(
         files=count,
         lines=lines,
         notes=tuple(notes),
+        root=root,
     )
 
 

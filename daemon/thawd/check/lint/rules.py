@@ -54,6 +54,7 @@ _RULES: Final = (
 
             INSTANCE_ID = ""
 
+
             @register_after_restore
             def renew():
                 global INSTANCE_ID
@@ -75,6 +76,7 @@ _RULES: Final = (
         good="""
             import random
 
+
             def handler(event, context):
                 return {"shard": random.randint(0, 9)}
         """,
@@ -93,11 +95,13 @@ _RULES: Final = (
 
             rng = np.random.default_rng()
 
+
             def handler(event, context):
                 return rng.normal()
         """,
         good="""
             import secrets
+
 
             def handler(event, context):
                 return secrets.token_hex(8)
@@ -136,6 +140,7 @@ _RULES: Final = (
 
             EXPIRES = time.time() + 3600
 
+
             def handler(event, context):
                 return {"expired": time.time() > EXPIRES}
         """,
@@ -165,8 +170,10 @@ _RULES: Final = (
         good="""
             import os
 
+
             def handler(event, context):
                 return {"pid": os.getpid(), "region": REGION}
+
 
             REGION = os.environ["AWS_REGION"]
         """,
@@ -184,6 +191,7 @@ _RULES: Final = (
 
             conn = psycopg.connect("dbname=shop")
 
+
             def handler(event, context):
                 return conn.execute("select 1").fetchone()
         """,
@@ -193,6 +201,7 @@ _RULES: Final = (
             import psycopg
 
             s3 = boto3.client("s3")  # connects on first use, and again when the connection is gone
+
 
             @functools.cache
             def database():
@@ -210,7 +219,9 @@ _RULES: Final = (
         bad="""
             import threading
 
+
             def poll(): ...
+
 
             threading.Thread(target=poll, daemon=True).start()
         """,
@@ -218,7 +229,9 @@ _RULES: Final = (
             import threading
             from snapshot_restore_py import register_after_restore
 
+
             def poll(): ...
+
 
             @register_after_restore
             def start():
@@ -241,6 +254,7 @@ _RULES: Final = (
         good="""
             from aws_lambda_powertools.utilities import parameters
 
+
             def handler(event, context):
                 password = parameters.get_secret("db", max_age=60)
                 return len(password)
@@ -260,6 +274,7 @@ _RULES: Final = (
         """,
         good="""
             import os
+
 
             def encrypt(cipher, message):
                 nonce = os.urandom(12)
@@ -281,6 +296,7 @@ _RULES: Final = (
         good="""
             import tempfile
 
+
             def handler(event, context):
                 with tempfile.TemporaryDirectory() as work:
                     return work
@@ -295,6 +311,7 @@ _RULES: Final = (
         fix="Open it when it is needed, or close it before the snapshot and open it after restore.",
         bad="""
             log = open("/tmp/audit.log", "a")
+
 
             def handler(event, context):
                 log.write("called")
@@ -317,6 +334,7 @@ _RULES: Final = (
             import functools
             import uuid
 
+
             @functools.cache
             def node_id():
                 return uuid.uuid4().hex
@@ -326,9 +344,11 @@ _RULES: Final = (
             import uuid
             from snapshot_restore_py import register_after_restore
 
+
             @functools.cache
             def node_id():
                 return uuid.uuid4().hex
+
 
             register_after_restore(node_id.cache_clear)
         """,
@@ -343,12 +363,14 @@ _RULES: Final = (
         bad="""
             import uuid
 
+
             def handler(event, context, request_id=uuid.uuid4()):
                 return str(request_id)
         """,
         good="""
             import time
             from dataclasses import dataclass, field
+
 
             @dataclass
             class Call:
@@ -367,6 +389,7 @@ _RULES: Final = (
         bad="""
             from snapshot_restore_py import register_after_restore
 
+
             def handler(event, context):
                 register_after_restore(print, "restored")
         """,
@@ -376,9 +399,11 @@ _RULES: Final = (
 
             conn = psycopg.connect("dbname=shop")
 
+
             @register_before_snapshot
             def close():
                 conn.close()
+
 
             @register_after_restore
             def reopen():
@@ -401,6 +426,7 @@ _RULES: Final = (
         good="""
             import socket
 
+
             def handler(event, context):
                 return socket.create_connection(("db.internal", 5432), timeout=2).getpeername()
         """,
@@ -415,16 +441,20 @@ _RULES: Final = (
         bad="""
             LAST = {}
 
+
             def handler(event, context):
                 LAST["order"] = event["order"]
+
 
             handler({"order": "warm-up"}, None)
         """,
         good="""
             from snapshot_restore_py import register_before_snapshot
 
+
             def handler(event, context):
                 return {"order": event["order"]}
+
 
             @register_before_snapshot
             def prime():
@@ -447,6 +477,7 @@ _RULES: Final = (
         """,
         good="""
             import random
+
 
             def handler(event, context):
                 shuffle = random.Random(42)

@@ -1,0 +1,66 @@
+"""For people: one line a finding, with the place first, and what to do about each rule once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from thawd.check.findings import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thawd.check.findings import Finding, Report
+
+_STYLES: Final = {Level.ERROR: "red", Level.WARNING: "yellow", Level.INFO: "dim"}
+_INDENT: Final = "    "
+
+
+def _plain(text: str, *_styles: str) -> str:
+    return text
+
+
+def render(report: Report, style: Callable[..., str] = _plain) -> str:
+    """The report as text; `style(text, *names)` colours it, as `Terminal.style` does."""
+    lines: list[str] = []
+    explained: set[str] = set()
+    for finding in report.findings:
+        lines += _finding(finding, report, style, explain=finding.rule not in explained)
+        explained.add(finding.rule)
+    lines += [f"note: {note}" for note in report.notes]
+    lines.append(_summary(report, style))
+    return "\n".join(lines) + "\n"
+
+
+def _finding(
+    finding: Finding, report: Report, style: Callable[..., str], *, explain: bool
+) -> list[str]:
+    place = report.place(finding.where) if finding.where else report.subject
+    rule = style(finding.rule, "bold", _STYLES[finding.level])
+    lines = [f"{style(place, 'bold')}: {rule} {_one_line(finding.message)}"]
+    lines += [f"{_INDENT}from {report.place(related)}" for related in finding.related]
+    if explain:
+        lines += [f"{_INDENT}why: {finding.why}", f"{_INDENT}fix: {finding.fix}"]
+    return lines
+
+
+def _summary(report: Report, style: Callable[..., str]) -> str:
+    counts = [
+        _many(count, level.value if level is not Level.INFO else "remark")
+        for level in Level
+        if (count := report.count(level))
+    ]
+    scope = (
+        f" in {_many(report.files, 'file')} ({_many(report.lines, 'line')})" if report.files else ""
+    )
+    accepted = f"; {len(report.suppressed)} accepted by comments" if report.suppressed else ""
+    if not counts:
+        return style(f"No findings{scope}{accepted}.", "green")
+    return style(f"{', '.join(counts)}{scope}{accepted}.", "red" if report.failed else "yellow")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
