@@ -37,6 +37,7 @@ class Builder:
             python="3.13",
             packages=(),
             kernel="linux",
+            busybox="busybox",
             modules=(),
             python_packages=(),
             remove=(),

@@ -33,7 +33,7 @@ Progress = Callable[[str, float | None], None]
 _MIRROR: Final = "http://deb.debian.org/debian"
 _SECURITY: Final = "http://deb.debian.org/debian-security"
 _KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_BUSYBOX: Final = ("/usr/bin/busybox", "/bin/busybox")
+_BUSYBOX: Final = "usr/bin/busybox"
 _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
 _AGENT: Final = "usr/lib/thaw"
 _RUNTIME: Final = "var/runtime"
@@ -60,7 +60,7 @@ class Versions:
 
 
 async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None:
-    """The slow part, into the empty directory `target`: `root/`, `kernel/`, `vmlinux`, `versions.json`.
+    """The slow part, into the empty directory `target`: `root/`, `boot/`, `vmlinux`, `versions.json`.
 
     Needs no privileges. The environment's THAWD_MIRROR and THAWD_SECURITY_MIRROR name other Debian mirrors.
     Raises `ImageError`.
@@ -74,7 +74,7 @@ async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None
     root = target / "root"
     await together(
         lambda: _debian(recipe.suite, recipe.packages, root),
-        lambda: _debian(recipe.suite, (recipe.kernel,), target / "kernel"),
+        lambda: _debian(recipe.suite, (recipe.kernel, recipe.busybox), target / "boot"),
         lambda: _python_packages(recipe, target / "site"),
     )
     progress("putting the system together", 0.6)
@@ -102,7 +102,7 @@ async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None
     await run(["ldconfig", "-r", root])
     progress("compiling Python files", 0.7)
     await _compile(root, recipe, [f"usr/lib/python{recipe.python}", "usr/lib/python3", _RUNTIME])
-    kernel = _only_kernel(target / "kernel/boot")
+    kernel = _only_kernel(target / "boot/boot")
     await extract_kernel(kernel, target / "vmlinux")
     said = await _guest_python(root, recipe, ["--version"])
     versions = Versions(
@@ -136,13 +136,13 @@ async def build_image(recipe: Recipe, system: Path, target: Path, progress: Prog
     await trio.to_thread.run_sync(shutil.rmtree, tree)
     files: dict[str, tuple[int, bytes]] = {
         "init": (0o755, (recipe.directory / "init").read_bytes()),
-        "bin/busybox": (0o755, _busybox().read_bytes()),
+        "bin/busybox": (0o755, (system / "boot" / _BUSYBOX).read_bytes()),
         "modules/order": (0o644, "".join(f"{name}\n" for name in recipe.modules).encode()),
     }
     for name in recipe.modules:
         files[f"modules/{name}.ko"] = (
             0o644,
-            await extract_module(system / "kernel/usr/lib/modules", name),
+            await extract_module(system / "boot/usr/lib/modules", name),
         )
     (target / "initrd").write_bytes(archive(files))
     # A link: images that differ in our sources share one kernel, on disk and in the page cache.
@@ -276,13 +276,3 @@ def _only_kernel(boot: Path) -> Path:
     if len(kernels) != 1:
         raise ImageError(f"the kernel package holds {len(kernels)} kernels, not one")
     return kernels[0]
-
-
-def _busybox() -> Path:
-    for path in map(Path, _BUSYBOX):
-        if path.exists():
-            return path
-    raise ImageError(
-        "busybox is not installed; it is the guest's first program",
-        hint="Install it: apt-get install busybox-static",
-    )

@@ -29,6 +29,7 @@ class Recipe:
     python: str
     packages: tuple[str, ...]
     kernel: str
+    busybox: str
     modules: tuple[str, ...]
     python_packages: tuple[str, ...]
     remove: tuple[str, ...]
@@ -44,6 +45,7 @@ class Recipe:
             self.suite,
             self.python,
             self.kernel,
+            self.busybox,
             self.packages,
             self.python_packages,
             self.remove,
