@@ -9,6 +9,6 @@ import os
 
 from hypothesis import settings
 
-settings.register_profile("unit", max_examples=40, deadline=None)
+settings.register_profile("unit", max_examples=25, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unit"))
