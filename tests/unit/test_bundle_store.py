@@ -62,6 +62,7 @@ async def test_the_same_zip_makes_the_same_disk(store: BundleStore, tmp_path: Pa
 async def test_what_no_version_needs_is_removed(store: BundleStore) -> None:
     kept = await store.add(ZIP)
     gone = await store.add(make(("other.py", b"")).getvalue())
+    (store.directory / ".new-unpacking").mkdir()
 
     assert store.keep_only({kept.code_sha256_base64}) == [gone.sha256_hex]
     with pytest.raises(BundleError, match="gone from disk"):

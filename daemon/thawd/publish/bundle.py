@@ -77,7 +77,7 @@ class BundleStore:
     def keep_only(self, wanted: set[str]) -> list[str]:
         """Remove every package whose digest (base64) is not wanted; returns the removed, in hex."""
         keep = {base64.b64decode(digest).hex() for digest in wanted}
-        removed = {path.stem for path in self.directory.glob("*.*")} - keep
+        removed = {path.stem for path in self.directory.glob("[!.]*.*")} - keep
         for stem in removed:
             (self.directory / f"{stem}.disk").unlink(missing_ok=True)
             (self.directory / f"{stem}.zip").unlink(missing_ok=True)
