@@ -1,0 +1,90 @@
+"""Which call during init, and which global, a cloned value came from."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .observation import ColdStart, Global, Tap
+
+_PART_LENGTH: Final = 8
+"""Characters from which a part of a value identifies it."""
+_SEPARATOR: Final = re.compile(r"[^0-9A-Za-z]+")
+_HEX: Final = re.compile(r"(?:[0-9a-f]{2})+")
+
+
+def made_by(values: Sequence[str], starts: Sequence[ColdStart]) -> tuple[Tap, ...]:
+    """The calls that made a value, given what it was in each cold start: the call must fit in all of them.
+
+    One start's value may fit by accident; the same call at the same line fitting each start's value does not.
+    """
+    recorded = [start.taps for start in starts]
+    if not all(recorded):
+        return ()
+    fitting = [
+        {(tap.source, tap.at): tap for tap in taps if _fits(value, tap.value)}
+        for value, taps in zip(values, recorded, strict=True)
+    ]
+    common = [key for key in fitting[0] if all(key in others for others in fitting[1:])]
+    return tuple(fitting[0][key] for key in common)
+
+
+def kept_in(values: Sequence[str], starts: Sequence[ColdStart]) -> tuple[Global, ...]:
+    """The globals that hold a value, given what it was in each cold start."""
+    recorded = [start.globals for start in starts]
+    if not all(recorded):
+        return ()
+    fitting = [
+        {each.name: each for each in names if _fits(value, each.value)}
+        for value, names in zip(values, recorded, strict=True)
+    ]
+    common = [key for key in fitting[0] if all(key in others for others in fitting[1:])]
+    return tuple(fitting[0][key] for key in common)
+
+
+def _fits(said: str, made: str) -> bool:
+    ours, theirs = set(_writings(said)), set(_writings(made))
+    if ours & theirs:
+        return True
+    return any(
+        len(short) >= _PART_LENGTH and short in long
+        for a in ours
+        for b in theirs
+        for short, long in ((a, b), (b, a))
+    )
+
+
+def _writings(value: str) -> Iterable[str]:
+    """The ways one value is written: with and without dashes, in hexadecimal, base64, decimal."""
+    text = value.strip()
+    yield text
+    plain = text.replace("-", "").lower()
+    yield plain
+    yield from (part.lower() for part in _SEPARATOR.split(text) if len(part) >= _PART_LENGTH)
+    raw = _bytes(text, plain)
+    if raw is not None:
+        yield raw.hex()
+        yield base64.b64encode(raw).decode().rstrip("=")
+        yield base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        if len(raw) <= 64:
+            yield str(int.from_bytes(raw, "big"))
+    if plain.isdigit() and len(plain) < 400:
+        number = int(plain)
+        if number > 0xFFFF:
+            yield f"{number:x}"
+
+
+def _bytes(text: str, plain: str) -> bytes | None:
+    if len(plain) >= _PART_LENGTH and _HEX.fullmatch(plain) and not plain.isdigit():
+        return bytes.fromhex(plain)
+    if len(text) >= _PART_LENGTH and len(text) % 4 == 0 and ("=" in text or not text.isalpha()):
+        try:
+            return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+        except binascii.Error:
+            return None
+    return None
