@@ -44,13 +44,16 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     )
     os.umask(0o077)  # snapshots hold a function's memory, secrets included
     notifier = Notifier.from_environment(os.environ)
+    failure: ThawError | None = None
     try:
         trio.run(_serve, config, notifier)
     except* ThawError as group:
         # A cause and a way out need no traceback. There is one: what fails first cancels the rest.
-        raise _first(group) from None
+        failure = _first(group)
     finally:
         notifier.close()
+    if failure is not None:
+        raise failure  # not above: early Pythons 3.11, Debian 12's too, put into a group what is raised there
     return Exit.OK
 
 
