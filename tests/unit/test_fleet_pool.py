@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from thawd.errors import EngineError
+from thawd.errors import EngineError, MachineDied
 from thawd.fleet.environment import Environment, Stage, Start
 from thawd.fleet.fleet import Fleet, open_fleet
 from thawd.fleet.pool import NoCapacity
@@ -46,10 +46,15 @@ class Starting:
         self.alive: list[Environment] = []
         self.most_alive = 0
         self.fail = False
+        self.losses = 0
+        """So many of the next starts lose their machine."""
 
     @asynccontextmanager
     async def __call__(self, of: FunctionVersion) -> AsyncIterator[Environment]:
         await trio.sleep(0.15)
+        if self.losses:
+            self.losses -= 1
+            raise MachineDied("killed")
         if self.fail:
             raise EngineError("no")
         host, guest = trio.testing.memory_stream_pair()
@@ -183,6 +188,26 @@ async def test_a_failed_start_is_raised_in_who_waits_for_it(autojump_clock: Mock
         with pytest.raises(EngineError):
             async with fleet.pool(version()).lease(wait_s=10):
                 pass
+
+
+@pytest.mark.parametrize(("most", "losses"), [(4, 1), (4, 2), (1, 2)])
+async def test_a_machine_lost_while_it_starts_is_not_its_invocations_loss(
+    autojump_clock: MockClock, most: int, losses: int
+) -> None:
+    async with fleet_of(max_machines=most) as (fleet, start):
+        start.losses = losses
+        async with fleet.pool(version()).lease(wait_s=10) as environment:
+            assert environment.healthy
+        assert fleet.pool(version()).statistics().failed == losses
+
+
+async def test_a_snapshot_that_loses_every_machine_is_given_up(autojump_clock: MockClock) -> None:
+    async with fleet_of() as (fleet, start):
+        start.losses = 100
+        with pytest.raises(MachineDied):
+            async with fleet.pool(version()).lease(wait_s=10):
+                pass
+        assert start.losses == 97
 
 
 async def test_the_least_recently_used_environment_of_any_pool_makes_room(

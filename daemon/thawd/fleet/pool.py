@@ -15,7 +15,7 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
-from thawd.errors import ThawError
+from thawd.errors import MachineDied, ThawError
 from thawd.fleet.environment import Environment, Stage
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ _log = structlog.get_logger()
 _LINGER_S: Final = 0.1
 """How long an environment stays running after an invocation. Pausing and resuming cost about 0.6 ms each
 (QEMU 10, measured), which back-to-back invocations need not pay; a running idle guest costs 0.4 to 0.8 % of a core."""
+
+_MOST_LOSSES: Final = 2
+"""Starts whose machine died under them, before the invocation that waits is told: a snapshot that kills its machine
+must not be restored for ever."""
 
 
 class NoCapacity(ThawError):
@@ -55,6 +59,8 @@ class _Waiter:
     served: trio.Event = field(factory=trio.Event)
     environment: Environment | None = None
     error: Exception | None = None
+    losses: int = 0
+    """Starts that were lost while it was the first in the queue."""
 
 
 @define(eq=False)
@@ -234,6 +240,14 @@ class Pool:
             waiter.error = error
             waiter.served.set()
 
+    def _lost(self, error: MachineDied) -> None:
+        """A machine died while it started, which says nothing of the function: start another."""
+        if self._waiters and self._waiters[0].losses < _MOST_LOSSES:
+            self._waiters[0].losses += 1
+            self._start_for_waiters()
+        else:
+            self._fail(error)
+
     def kick(self) -> None:
         """There may be room for a start that was refused before."""
         self._start_for_waiters()
@@ -287,7 +301,10 @@ class Pool:
                 )
                 self._starting -= 1
                 starting = False
-                self._fail(error)
+                if isinstance(error, MachineDied):
+                    self._lost(error)
+                else:
+                    self._fail(error)
             else:
                 _log.warning("environment.ended", reason=str(error))
         finally:

@@ -15,7 +15,7 @@ import trio
 from attrs import define, field, frozen
 
 from thaw_agent import wire
-from thawd.errors import GuestError
+from thawd.errors import GuestError, MachineDied
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -86,14 +86,14 @@ class GuestInvocation:
     _finished: trio.Event = field(factory=trio.Event)
 
     async def reply(self) -> Reply:
-        """Wait for the response or the error. Raises `RuntimeExited`, `GuestError`."""
+        """Wait for the response or the error. Raises `RuntimeExited`, `GuestError`, `MachineDied`."""
         await self._replied.wait()
         if self._reply is None:
             raise self._session.failure()
         return self._reply
 
     async def done(self) -> wire.Done:
-        """Wait until the runtime asks for the next invocation. Raises `RuntimeExited`, `GuestError`."""
+        """Wait until the runtime asks for the next invocation. Raises `RuntimeExited`, `GuestError`, `MachineDied`."""
         await self._finished.wait()
         if self._done is None:
             raise self._session.failure()
@@ -142,7 +142,7 @@ class GuestSession:
     on_log: Callable[[LogLine], None] = _ignore
     ended: trio.Event = field(factory=trio.Event)
     """Set when the channel is of no use any more; `failure()` says why."""
-    _failure: GuestError | None = None
+    _failure: GuestError | MachineDied | None = None
     _decoder: wire.Decoder = field(factory=wire.Decoder)
     _invocations: dict[int, GuestInvocation] = field(factory=dict)
     _next_stream: int = 1
@@ -157,7 +157,7 @@ class GuestSession:
         # it with one more (EXITED right after INIT_FAILED).
         self._answers, self._answered = trio.open_memory_channel[wire.Frame](8)
 
-    def failure(self) -> GuestError:
+    def failure(self) -> GuestError | MachineDied:
         """Why the session ended."""
         return self._failure or GuestError("the guest's channel is closed")
 
@@ -198,7 +198,7 @@ class GuestSession:
     async def restore(self, request: wire.Restore) -> wire.Restored:
         """Greet a clone and make it unique, in one go; returns when its hooks have run.
 
-        Raises `RestoreFailure`, `GuestError`. The caller sets the deadline.
+        Raises `RestoreFailure`, `GuestError`, `MachineDied`. The caller sets the deadline.
         """
         self._nonce = secrets.token_hex(8)
         greeting = wire.Hello(role="host", nonce=self._nonce, software="thawd")
@@ -229,7 +229,7 @@ class GuestSession:
             try:
                 await self._stream.send_all(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                self._end(GuestError("the machine went away"))
+                self._end(MachineDied("the machine went away"))
                 raise self.failure() from error
 
     async def _receive(self, *kinds: wire.Kind) -> wire.Frame:
@@ -246,7 +246,7 @@ class GuestSession:
 
     async def _read(self) -> None:
         """Take frames until the channel ends."""
-        failure = GuestError("the machine closed its channel")
+        failure: GuestError | MachineDied = MachineDied("the machine closed its channel")
         try:
             while data := await self._stream.receive_some(_READ_BYTES):
                 for frame in self._decoder.feed(data):
@@ -289,7 +289,7 @@ class GuestSession:
             except trio.BrokenResourceError:
                 pass
 
-    def _end(self, failure: GuestError) -> None:
+    def _end(self, failure: GuestError | MachineDied) -> None:
         if self._failure is None:
             self._failure = failure
         self.ended.set()

@@ -15,7 +15,7 @@ import trio
 from attrs import define, field
 
 from thawd.engines.machine import CODE_DISK_BYTES, Engine, MachineSpec, Snapshot
-from thawd.errors import EngineError, GuestError
+from thawd.errors import EngineError, GuestError, MachineDied
 from thawd.guest.session import open_session
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class BaseSnapshots:
                         finally:
                             console = machine.console_tail()
                         made = await machine.snapshot(target)
-                except (trio.TooSlowError, GuestError) as error:
+                except (trio.TooSlowError, GuestError, MachineDied) as error:
                     reason = str(error) or f"no answer within {self._boot_deadline_s:g} s"
                     _log.warning(
                         "base.boot_failed", attempt=attempt, reason=reason, console=console[-2000:]
