@@ -34,6 +34,8 @@ API_PORT: Final = 9001
 _CLOCK_SLACK_NS: Final = 5_000_000
 """How far a guest's clock may be off before an invocation steps it: a paused machine's stands still."""
 _FLUSH_WITHIN_S: Final = 20.0
+_MOST_CONNECTIONS: Final = 100
+"""Far ends that are told of connections shut; all are shut."""
 _LARGEST_REPORT: Final = 128 * 1024
 """Bytes; what thaw_runtime keeps to."""
 _LARGEST_BODY: Final = wire.MAX_PAYLOAD // 2
@@ -77,6 +79,8 @@ class Agent:
         self._report: dict[str, Any] = {}
         self._steps: dict[str, int] = {}
         self._phase_began = 0
+        self._clock_off_ms = 0
+        self._traced = False
         self._incoming: dict[int, tuple[wire.Invoke, bytearray]] = {}
         loop.on_child_exit(self._on_child_exit)
 
@@ -140,6 +144,7 @@ class Agent:
         self._credentials.replace(init.credentials)
         self._api = RuntimeApi(self, snap_start=init.initialization_type == "snap-start")
         api = f"127.0.0.1:{self.server.port}"
+        self._traced = init.trace
         start = {"type": "start", "skip_fixers": init.skip_fixers, "trace": init.trace}
         self._runtime = supervisor.Runtime.start(
             system,
@@ -155,6 +160,7 @@ class Agent:
         if self.phase != FROZEN or self._api is None:
             raise wire.WireError("a RESTORE that no snapshot preceded")
         self.phase = RESTORING
+        self._clock_off_ms = (restore.clock_ns - time.time_ns()) // 1_000_000
         self._credentials.replace(restore.credentials)
         self._report = {}
         self._tell_runtime(
@@ -199,14 +205,21 @@ class Agent:
         took = self._phase_us()
         self._hear_runtime()
         self._cgroup.most_bytes()
-        port = self.server.port
-        self._steps |= sequence.run(sequence.standstill(self._system, self._cgroup, api_port=port))
+        ended: list[str] = []
+        self._steps |= sequence.run(
+            sequence.standstill(self._system, self._cgroup, ended, api_port=self.server.port)
+        )
         # After the freeze: what nobody can write any more need not be looked for again in every clone.
         self._logs.drain()
         gc.collect()
         gc.freeze()
         self.phase = FROZEN
-        ready = wire.SnapshotReady(duration_us=took, steps=self._steps, report=self._report)
+        ready = wire.SnapshotReady(
+            duration_us=took,
+            steps=self._steps,
+            report=self._report,
+            connections=ended[:_MOST_CONNECTIONS],
+        )
         self._channel.send(ready.encode())
         if not self._channel.flush(deadline_s=_FLUSH_WITHIN_S):
             raise wire.WireError("the host does not read: no snapshot can be taken")
@@ -219,7 +232,10 @@ class Agent:
         self.phase = SERVING
         if restoring:
             message: wire.Message = wire.Restored(
-                steps=self._steps, runtime_us=took, report=self._report
+                steps=self._steps,
+                runtime_us=took,
+                clock_off_ms=self._clock_off_ms,
+                report=self._report,
             )
         else:
             message = wire.InitDone(duration_us=took)
@@ -239,6 +255,9 @@ class Agent:
     def done(self, stream: int, duration_us: int) -> None:
         """See `runtime_api.Observer`."""
         self._logs.drain()
+        if self._traced:
+            self._hear_runtime()
+            self._record({"kind": "files", "names": machine.files_in_tmp(self._system)})
         memory = self._cgroup.most_bytes()
         if self._runtime is not None:
             # What came and went between two looks at the group shows in the process's own high-water mark.
@@ -293,10 +312,23 @@ class Agent:
                 return
             with contextlib.suppress(ValueError, RecursionError):
                 message = json.loads(data)
-                report = message.get("report") if isinstance(message, dict) else None
+                if not isinstance(message, dict):
+                    continue
+                if self._traced and isinstance(message.get("record"), dict):
+                    self._record(message["record"])
+                report = message.get("report")
                 if isinstance(report, dict):
                     self._report = report
                     self._steps |= _steps_of(report)
+
+    def _record(self, record: dict[str, Any]) -> None:
+        """Something a traced function did, to whoever checks it (`thaw check`)."""
+        line = json.dumps(record).encode()
+        now = time.time_ns() // 1000
+        stream = self._running_stream()
+        self._channel.send(
+            wire.encode_log(line, wire.LogSource.RECORD, timestamp_us=now, stream=stream)
+        )
 
     # Processes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .cgroup import ROOT
 from .restore import identity
@@ -18,6 +18,8 @@ _MOUNTS = (
     ("shm", "/dev/shm", "tmpfs", "mode=1777,size=64m"),
     ("devpts", "/dev/pts", "devpts", "mode=0620"),
 )
+
+_MOST_FILES: Final = 1000
 
 
 def set_up(system: System) -> None:
@@ -34,3 +36,14 @@ def mount_tmp(system: System, mebibytes: int) -> None:
     """/tmp of the configured size."""
     system.make_directory("/tmp")
     system.mount("tmp", "/tmp", "tmpfs", options=f"mode=1777,size={mebibytes}m")
+
+
+def files_in_tmp(system: System) -> list[str]:
+    """Names of files under /tmp, relative to it, sorted; at most `_MOST_FILES`."""
+    root = system.path("/tmp")
+    found: list[str] = []
+    for folder, _, files in os.walk(root):
+        found += [os.path.relpath(os.path.join(folder, name), root) for name in files]
+        if len(found) >= _MOST_FILES:
+            break
+    return sorted(found)[:_MOST_FILES]

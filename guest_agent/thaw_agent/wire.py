@@ -78,6 +78,7 @@ class LogSource(IntEnum):
     TELEMETRY_TEXT = 3  # the runtime's framed log descriptor, text format
     TELEMETRY_JSON = 4
     AGENT = 5
+    RECORD = 6  # not the function's words: a JSON object that tells what a traced function did
 
 
 _KINDS: Final = {int(kind): kind for kind in Kind}
@@ -304,7 +305,9 @@ class Init(Message):
     boot_id: str  # a UUID
     credentials: dict[str, str] | None = None  # AccessKeyId, SecretAccessKey, Token, Expiration
     skip_fixers: list[str] = field(default_factory=list)  # names, or "*"
-    trace: bool = False  # `thaw check`: record who asked for random numbers and times during init
+    trace: bool = (
+        False  # `thaw check`: record what the function asks for, keeps and sends, from init on
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,13 +333,15 @@ class InitFailed(Message):
 class SnapshotReady(Message):
     """Init and before-snapshot hooks are done, the user cgroup is frozen, the agent writes nothing more.
 
-    `steps` are microseconds by name; `report` is what thaw_runtime said of its freeze().
+    `steps` are microseconds by name; `report` is what thaw_runtime said of its freeze(); `connections` are the far ends of
+    the TCP connections that were shut (`10.0.0.5:5432`).
     """
 
     KIND = Kind.SNAPSHOT_READY
     duration_us: int
     steps: dict[str, int] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
+    connections: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,12 +364,14 @@ class Restore(Message):
 class Restored(Message):
     """The clone is ready. `steps`: microseconds of each of the agent's steps and of the runtime's hooks.
 
-    `runtime_us` runs from answering restore/next to the first invocation/next (Billed Restore Duration).
+    `runtime_us` runs from answering restore/next to the first invocation/next (Billed Restore Duration). `clock_off_ms` is
+    how far the clone's clock was behind when it woke.
     """
 
     KIND = Kind.RESTORED
     steps: dict[str, int] = field(default_factory=dict)
     runtime_us: int = 0
+    clock_off_ms: int = 0
     report: dict[str, Any] = field(default_factory=dict)
 
 

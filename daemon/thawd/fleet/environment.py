@@ -33,7 +33,8 @@ class Start:
 
     `how` is `restore` (from the version's snapshot), `init` (from the base snapshot) or `cold` (from kernel boot).
     `runtime_ms` is the function's own part: runtime load and after-restore hooks, or the init.
-    `steps_us` are the guest agent's own steps in microseconds, `report` is what thaw_runtime said of its fixers.
+    `steps_us` are the guest agent's own steps in microseconds, `report` is what thaw_runtime said of its fixers,
+    `clock_off_ms` how far a clone's clock was behind when it woke.
     """
 
     how: str
@@ -42,6 +43,7 @@ class Start:
     steps_us: dict[str, int] = field(factory=dict)
     engine_ms: dict[str, float] = field(factory=dict)
     report: dict[str, object] = field(factory=dict)
+    clock_off_ms: int = 0
 
     @property
     def billed_ms(self) -> int:

@@ -91,18 +91,27 @@ class Starter:
 
     @asynccontextmanager
     async def restored(
-        self, version: FunctionVersion, *, reseed_kernel: bool = True
+        self,
+        version: FunctionVersion,
+        *,
+        snapshot: Snapshot | None = None,
+        reseed_kernel: bool = True,
+        listener: Callable[[LogLine], None] | None = None,
     ) -> AsyncIterator[Environment]:
-        """A clone of the version's snapshot, unique, its after-restore hooks run.
+        """A clone of the version's snapshot, or of another one made of it; unique, its after-restore hooks run.
+
+        `listener` gets the guest's lines instead of the version's log. Without `reseed_kernel` the kernel's generator
+        goes on as it was in the snapshot: for `thaw check`, never for service.
 
         Raises `RestoreFailure`, `StartTimeout`, `SnapshotError`, `EngineError`.
         """
         log = self.open_log(version)
         identity = Identity()
         generation = next(self._generations)
-        snapshot = await self.snapshots.load(
-            self.snapshots.version_path(version.function_name, version.version)
-        )
+        if snapshot is None:
+            snapshot = await self.snapshots.load(
+                self.snapshots.version_path(version.function_name, version.version)
+            )
         image = self.images.find(version.runtime)
         log.write(
             f"RESTORE_START {runtime_version(version.runtime, image.digest, self.region)}",
@@ -111,7 +120,7 @@ class Starter:
         began = trio.current_time()
         async with (
             self.engine.restore(snapshot, code=self.find_disk(version.code)) as machine,
-            open_session(machine.channel(), on_log=into(log)) as session,
+            open_session(machine.channel(), on_log=listener or into(log)) as session,
         ):
             await machine.resume()
             try:
@@ -158,6 +167,7 @@ class Starter:
                     steps_us=restored.steps,
                     engine_ms=dict(machine.timings_ms),
                     report=restored.report,
+                    clock_off_ms=restored.clock_off_ms,
                 ),
             )
 
@@ -307,10 +317,11 @@ class Starter:
 
 
 def into(log: EnvironmentLog) -> Callable[[LogLine], None]:
-    """A sink that puts the guest's lines into an environment's log."""
+    """A sink that puts the guest's lines into an environment's log; a traced function's records are no lines of it."""
 
     def take(line: LogLine) -> None:
-        log.write(line.text, at_s=line.timestamp_us / 1e6)
+        if line.source is not wire.LogSource.RECORD:
+            log.write(line.text, at_s=line.timestamp_us / 1e6)
 
     return take
 

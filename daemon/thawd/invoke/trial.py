@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import field, frozen
+from attrs import frozen
 
 from thaw_agent import wire
 from thawd.errors import ThawError
@@ -36,11 +36,19 @@ class How(StrEnum):
 
 @frozen(kw_only=True)
 class Answer:
-    """What the function said to one event. `took_ms` from sending the event to the whole response."""
+    """What the function said to one event. `took_ms` from sending the event to the whole response.
+
+    `began_s` and `ended_s` are the wall clock around it, in seconds since 1970.
+    """
 
     payload: bytes
     error_type: str | None
     took_ms: float
+    began_s: float
+    ended_s: float
+    log: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+    """Of a traced function: JSON objects that say what it did meanwhile."""
 
 
 @frozen(kw_only=True)
@@ -51,8 +59,7 @@ class Trial:
     first_response_ms: float
     start: Start
     answers: tuple[Answer, ...]
-    log: tuple[str, ...] = field(factory=tuple)
-    pings_ms: tuple[float, ...] = field(factory=tuple)
+    pings_ms: tuple[float, ...] = ()
     """Bare frames of 100 bytes there and back, afterwards: the floor of an invocation."""
     private_bytes: int = 0
     """Memory that this machine shares with no other, paused after its last event (/proc, smaps)."""
@@ -93,38 +100,8 @@ async def try_start(
         await starter.ensure_base(version)
     began = trio.current_time()
     async with scope(starter, version, how) as environment:
-        lines: list[str] = []
-        write = environment.session.on_log
-
-        def keep(line: LogLine) -> None:
-            lines.append(line.text)
-            write(line)
-
-        environment.listen(keep)
-        answers: list[Answer] = []
-        first_response_ms = 0.0
-        for number, event in enumerate(events):
-            sent = trio.current_time()
-            with trio.fail_after(version.timeout_s):
-                guest = await environment.session.invoke(
-                    wire.Invoke(
-                        request_id=f"00000000-0000-4000-8000-{number:012d}",
-                        deadline_ms=round((time.time() + version.timeout_s) * 1e3),
-                        function_arn=f"arn:aws:lambda:{starter.region}:000000000000:function:{version.function_name}",
-                        clock_ns=time.time_ns(),
-                    ),
-                    event,
-                )
-                reply = await guest.reply()
-                now = trio.current_time()
-                if number == 0:
-                    first_response_ms = (now - began) * 1e3
-                answers.append(
-                    Answer(
-                        payload=reply.body, error_type=reply.error_type, took_ms=(now - sent) * 1e3
-                    )
-                )
-                await guest.done()
+        up_ms = (trio.current_time() - began) * 1e3
+        answers = await hand(environment, events, region=starter.region)
         pings_ms: list[float] = []
         for _ in range(pings):
             sent = trio.current_time()
@@ -133,10 +110,58 @@ async def try_start(
         await environment.pause()
         return Trial(
             how=how,
-            first_response_ms=first_response_ms,
+            first_response_ms=up_ms + answers[0].took_ms if answers else up_ms,
             start=environment.start,
             answers=tuple(answers),
-            log=tuple(lines),
             pings_ms=tuple(pings_ms),
             private_bytes=environment.machine.statistics().private_bytes,
         )
+
+
+async def hand(
+    environment: Environment, events: Sequence[bytes], *, region: str
+) -> list[Answer]:
+    """Hand a running environment events, one after the other, each when the runtime asks for it.
+
+    Raises `RuntimeExited`, `GuestError`, `MachineDied`, and `trio.TooSlowError` after the function's time-out.
+    """
+    version = environment.version
+    lines: list[LogLine] = []
+    write = environment.session.on_log
+
+    def keep(line: LogLine) -> None:
+        lines.append(line)
+        write(line)
+
+    environment.listen(keep)
+    answers: list[Answer] = []
+    for number, event in enumerate(events):
+        lines.clear()
+        began_s, sent = time.time(), trio.current_time()
+        with trio.fail_after(version.timeout_s):
+            guest = await environment.session.invoke(
+                wire.Invoke(
+                    request_id=f"00000000-0000-4000-8000-{number:012d}",
+                    deadline_ms=round((began_s + version.timeout_s) * 1e3),
+                    function_arn=f"arn:aws:lambda:{region}:000000000000:function:{version.function_name}",
+                    clock_ns=time.time_ns(),
+                ),
+                event,
+            )
+            reply = await guest.reply()
+            took_ms = (trio.current_time() - sent) * 1e3
+            await guest.done()
+        record = wire.LogSource.RECORD
+        answers.append(
+            Answer(
+                payload=reply.body,
+                error_type=reply.error_type,
+                took_ms=took_ms,
+                began_s=began_s,
+                ended_s=time.time(),
+                log=tuple(line.text for line in lines if line.source is not record),
+                records=tuple(line.text for line in lines if line.source is record),
+            )
+        )
+    environment.listen(write)
+    return answers

@@ -7,7 +7,6 @@ fails is Failed with the function's own error in `StateReason`, which Lambda hid
 from __future__ import annotations
 
 import json
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -15,12 +14,11 @@ import structlog
 import trio
 from attrs import define, field
 
-from thaw_agent import wire
 from thawd.catalog.models import FunctionVersion, State
-from thawd.errors import CatalogError, GuestError, ThawError
-from thawd.fleet.identity import Identity
-from thawd.fleet.start import SNAPSTART_INIT_LIMIT_S, Starter, StartTimeout, into, runtime_version
-from thawd.guest.session import InitFailure, RuntimeExited, open_session
+from thawd.errors import CatalogError, ThawError
+from thawd.fleet.start import Starter, StartTimeout
+from thawd.guest.session import InitFailure, RuntimeExited
+from thawd.publish.snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -119,55 +117,24 @@ class Publisher:
         log.info("version.published", state=str(state), took_ms=took_ms, reason=reason)
 
     async def make_snapshot(self, version: FunctionVersion) -> Snapshot:
-        """Initialise a version in a clone of the base snapshot, run its hooks, snapshot it into the store.
-
-        Raises `InitFailure`, `StartTimeout`, `RuntimeExited`, `GuestError`, `EngineError`, `ImageError`,
-        `BundleError`.
-        """
-        starter, store = self._starter, self._starter.snapshots
-        base = await starter.ensure_base(version)
-        image = starter.images.find(version.runtime)
-        limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
-        log = starter.open_log(version)
-        log.write(
-            f"INIT_START {runtime_version(version.runtime, image.digest, starter.region)}",
-            at_s=time.time(),
-        )
+        """Take a version's snapshot and put it into the store. Raises what `take_snapshot` raises."""
+        store = self._starter.snapshots
         async with store.scratch() as scratch:
-            target = scratch / "snapshot"
-            target.mkdir(mode=0o700)
-            async with (
-                starter.engine.restore(
-                    base, code=starter.find_disk(version.code), scratch=scratch
-                ) as machine,
-                open_session(machine.channel(), on_log=into(log)) as session,
-            ):
-                await machine.resume()
-                await starter.greet(session)
-                request = starter.init_request(
-                    version, Identity(), log, initialization_type="snap-start"
-                )
-                ready = await starter.run_init(session, request, limit_s=limit_s, log=log)
-                if not isinstance(ready, wire.SnapshotReady):
-                    raise GuestError("the guest agent did not make itself ready for a snapshot")
-                if version.runtime.startswith("python") and not ready.report:
-                    raise GuestError(
-                        "thaw_runtime did not say what it froze: clones would not be unique",
-                        hint="Build the guest image again: thaw image build",
-                    )
-                made = await machine.snapshot(target)
+            taken = await take_snapshot(self._starter, version, scratch)
+            ready = taken.ready
             about = {
                 "kind": "version",
                 "function": version.function_name,
                 "version": version.version,
                 "code": version.code.sha256,
-                "image": image.digest,
+                "image": taken.image_digest,
                 "init_us": ready.duration_us,
                 "steps_us": ready.steps,
                 "report": ready.report,
+                "connections": ready.connections,
             }
             path = store.version_path(version.function_name, version.version)
-            return await store.commit(made, path, about=about)
+            return await store.commit(taken.snapshot, path, about=about)
 
 
 def _cause(failure: InitFailure) -> str:

@@ -53,11 +53,17 @@ def identity_steps(
     return steps
 
 
-def standstill(system: System, function: Cgroup, *, api_port: int) -> list[Step]:
-    """Before the snapshot: stop the function, and end its connections, which no clone could go on with."""
+def standstill(system: System, function: Cgroup, ended: list[str], *, api_port: int) -> list[Step]:
+    """Before the snapshot: stop the function, and end its connections, which no clone could go on with.
+
+    Their far ends are added to `ended`.
+    """
     return [
         ("freeze", function.freeze),
-        ("sockets", lambda: sockets.shut(system, function.processes(), api_port=api_port)),
+        (
+            "sockets",
+            lambda: ended.extend(sockets.shut(system, function.processes(), api_port=api_port)),
+        ),
     ]
 
 

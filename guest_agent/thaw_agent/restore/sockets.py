@@ -24,20 +24,23 @@ _CLOSED: Final = 7
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::ffff:127.0.0.1"})
 
 
-def shut(system: System, processes: Iterable[int], *, api_port: int) -> int:
-    """Shut the TCP connections of these processes, but those to 127.0.0.1's `api_port`; returns how many."""
-    return sum(_shut(one, api_port) for pid in processes for one in system.sockets_of(pid))
+def shut(system: System, processes: Iterable[int], *, api_port: int) -> list[str]:
+    """Shut the TCP connections of these processes, but those to 127.0.0.1's `api_port`; returns their far ends."""
+    ends = (_shut(one, api_port) for pid in processes for one in system.sockets_of(pid))
+    return [end for end in ends if end is not None]
 
 
-def _shut(one: socket.socket, api_port: int) -> bool:
+def _shut(one: socket.socket, api_port: int) -> str | None:
     if one.family not in {socket.AF_INET, socket.AF_INET6} or one.type != socket.SOCK_STREAM:
-        return False
+        return None
     if one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in {_LISTEN, _CLOSED}:
-        return False
+        return None
+    end = "not connected yet"
     with contextlib.suppress(OSError):  # a connection still being made has no peer yet
         host, port = one.getpeername()[:2]
         if port == api_port and host in _LOOPBACK:
-            return False
+            return None
+        end = f"{host}:{port}"
     with contextlib.suppress(OSError):  # ended meanwhile
         one.shutdown(socket.SHUT_RDWR)
-    return True
+    return end

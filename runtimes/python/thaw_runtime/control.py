@@ -1,7 +1,7 @@
 """The runtime's end of the control descriptor: one JSON object a datagram (SOCK_SEQPACKET), to and from the agent.
 
 From the agent: `start` (queued before the process starts) and `thaw` (queued before restore/next is answered).
-To the agent: `frozen` and `thawed`, each with a report.
+To the agent: `frozen` and `thawed`, each with a report, and in a traced process `record`s in between.
 """
 
 from __future__ import annotations
@@ -48,6 +48,10 @@ class Control:
             notes = notes[: len(notes) // 2]
             data = _encode(kind, {**report, "notes": [*notes, "further notes did not fit"]})
         os.write(self._descriptor, data)
+
+    def record(self, record: dict[str, Any]) -> None:
+        """One record of a traced process (`recording`)."""
+        os.write(self._descriptor, json.dumps({"type": "record", "record": record}).encode())
 
 
 def _encode(kind: str, report: dict[str, Any]) -> bytes:

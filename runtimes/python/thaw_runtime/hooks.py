@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thaw_runtime.control import Control
+    from thaw_runtime.recording import Recorder
 
 _THAW_MESSAGE_MS: Final = 5_000
 """The agent queues the message before it lets this process run; waiting at all means that something is wrong."""
@@ -49,9 +50,12 @@ class TimedHook:
 class Session:
     """This process's part in one snapshot and its restores."""
 
-    def __init__(self, control: Control, registry: Registry) -> None:
+    def __init__(
+        self, control: Control, registry: Registry, recorder: Recorder | None = None
+    ) -> None:
         self._control = control
         self._registry = registry
+        self._recorder = recorder
         self._before: list[dict[str, Any]] = []
         self._after: list[dict[str, Any]] = []
         self._hooks: Any = None
@@ -86,6 +90,8 @@ class Session:
             if self._broken is not None:
                 raise ThawFailed(self._broken)
             gc.collect()
+            if self._recorder is not None:
+                self._recorder.keep_globals()
             self._registry.freeze()
             self._clock_after_restore_hooks()
         finally:

@@ -53,11 +53,14 @@ class PostImport:
 
 
 def _call_after(loader: Any, callback: Callable[[ModuleType], None]) -> None:
-    """Let this loader's next `exec_module` end with the call. The loader is its own again afterwards."""
+    """Let this loader's next `exec_module` end with the call. The loader is its own again afterwards.
+
+    Two finders may watch for one module: the second wraps what the first has wrapped.
+    """
     execute = loader.exec_module
 
     def exec_module(module: ModuleType) -> None:
-        del loader.exec_module
+        vars(loader).pop("exec_module", None)
         execute(module)
         callback(module)
 

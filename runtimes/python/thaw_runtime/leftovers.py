@@ -37,7 +37,7 @@ _HANDLED: Final = frozenset(
 def cached_values() -> list[str]:
     """Globals of the function's modules that hold a unique value made before the snapshot."""
     found: list[str] = []
-    for module in _own_modules():
+    for module in own_modules():
         for name, value in list(vars(module).items()):
             if name.startswith("__") or len(found) >= _MOST:
                 continue
@@ -70,7 +70,8 @@ def fork_handlers() -> list[str]:
     ]
 
 
-def _own_modules() -> Iterator[ModuleType]:
+def own_modules() -> Iterator[ModuleType]:
+    """The function's modules that were written for it."""
     roots = tuple(
         os.path.realpath(root) + "/"
         for root in (os.environ.get("LAMBDA_TASK_ROOT") or "/var/task",)
@@ -81,12 +82,12 @@ def _own_modules() -> Iterator[ModuleType]:
             name != "__main__"
             and isinstance(file, str)
             and file.startswith(roots)
-            and not _is_library(file)
+            and not is_library(file)
         ):
             yield module
 
 
-def _is_library(file: str) -> bool:
+def is_library(file: str) -> bool:
     """Was it installed into the bundle by pip (`pip install -t .`), rather than written for it?"""
     package = file.rpartition("/")[0]
     return "site-packages/" in file or "/opt/" in file or os.path.exists(f"{package}/py.typed")

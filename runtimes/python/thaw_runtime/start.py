@@ -51,10 +51,18 @@ def _open_session(descriptor: int) -> None:
     message = control.receive("start", timeout_ms=_START_MESSAGE_MS)
     own = os.environ.get(SKIP, "").replace(",", " ").split()
     registry = Registry(skip=[*message.get("skip_fixers", ()), *own])
-    session = Session(control, registry)
+    recorder = None
+    if message.get("trace"):
+        from thaw_runtime.recording import Recorder
+
+        recorder = Recorder(control.record)
+    session = Session(control, registry, recorder)
     session.register(snapshot_restore_py)
     try:
         registry.start()
+        if recorder is not None:
+            # After the fixers' own taps, which have to see the calls as the function makes them.
+            recorder.start()
     except Exception as error:
         _tell(f"thaw_runtime could not watch this process: {error!r}")
         session.refuse(f"thaw_runtime could not watch this process: {error!r}")

@@ -1,0 +1,306 @@
+"""What a traced function asks for, keeps and sends: the ears of `thaw check` in the function's process.
+
+Only in a process whose start message says `trace`. Three kinds of records go to the agent as they happen, and from
+there to the host as log entries of their own source: *taps* (somebody asked a source of randomness, time or identity;
+who, and what he got), *globals* (what the function's modules hold when they are frozen) and *sent* (bytes that went
+into a socket, before TLS). None of them changes what the function sees.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import itertools
+import os
+import sys
+import threading
+from types import FrameType, FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from thaw_runtime import leftovers
+from thaw_runtime.imports import PostImport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Emit = Callable[[dict[str, Any]], None]
+
+_FUNCTIONS: Final = {
+    "os": ("urandom", "getrandom"),
+    "time": ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"),
+    "uuid": ("uuid1", "uuid4", "uuid6", "uuid7", "getnode"),
+    "random": (
+        "random", "getrandbits", "randbytes", "randint", "randrange", "uniform", "gauss", "choice", "choices", "sample",
+    ),
+    "secrets": ("token_bytes", "token_hex", "token_urlsafe", "randbelow", "randbits", "choice"),
+    "socket": ("gethostname", "getfqdn"),
+    "platform": ("node",),
+    "ssl": ("RAND_bytes",),
+    "numpy.random": ("random", "rand", "randn", "randint", "uniform", "normal", "bytes"),
+    "uuid_utils": ("uuid1", "uuid4", "uuid6", "uuid7"),
+}  # fmt: skip
+"""Module functions by module."""
+_METHODS: Final = {
+    "random": (("Random", ("random", "getrandbits", "randbytes")),),
+    "tempfile": (("_RandomNameSequence", ("__next__",)),),
+}
+"""Methods by module and class: they reach instances that user code made."""
+_SENDING: Final = ("send", "sendall", "sendto", "sendmsg")
+_MOST: Final = 4096
+"""Records of taps in one process. What draws more draws the same kind of thing again."""
+_MOST_GLOBALS: Final = 2000
+_MOST_SENT: Final = 256 * 1024
+"""Bytes that are recorded of all that a process sends."""
+_PIECE: Final = 16 * 1024
+_LONGEST: Final = 400
+"""Characters of a value."""
+_SHORTEST: Final = 4
+"""Characters: a shorter value identifies nothing."""
+_DEPTH: Final = 4
+_FRAMES: Final = 80
+
+
+class Recorder:
+    """Taps this process's sources. `emit` takes one record, a flat JSON object."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._inside = threading.local()
+        self._seen: set[tuple[str, str, str]] = set()
+        self._connections: dict[int, int] = {}
+        self._sent = 0
+        root = os.path.realpath(os.environ.get("LAMBDA_TASK_ROOT") or "/var/task")
+        self._root = root + "/"
+        self._api = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
+
+    def start(self) -> None:
+        """Tap what is imported, and what will be: before any of the function's code takes a function by name."""
+        finder = PostImport()
+        finder.install()
+        for name in {**_FUNCTIONS, **_METHODS, "socket": (), "ssl": ()}:
+            finder.watch(name, self._tap)
+
+    def keep_globals(self) -> None:
+        """Record what the function's own modules hold: at freeze, when init is over."""
+        for name, value in itertools.islice(held(), _MOST_GLOBALS):
+            self._emit({"kind": "global", "name": name, "value": value})
+
+    def _tap(self, module: ModuleType) -> None:
+        name = module.__name__
+        for function in _FUNCTIONS.get(name, ()):
+            original = getattr(module, function, None)
+            if original is not None:
+                setattr(module, function, _Tapped(original, f"{name}.{function}", self.asked))
+        for class_name, methods in _METHODS.get(name, ()):
+            kind = getattr(module, class_name)
+            for method in methods:
+                source = f"{name}.{class_name}.{method}"
+                setattr(kind, method, _tapped_method(getattr(kind, method), source, self.asked))
+        if name == "socket":
+            self._tap_sending(module.socket, _SENDING)
+        elif name == "ssl":
+            self._tap_sending(module.SSLSocket, (*_SENDING, "write"))
+
+    def asked(self, source: str, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Make the call; record who made it and what came of it. What the call asks in its turn is its own affair."""
+        if getattr(self._inside, "value", False):
+            return call(*args, **kwargs)
+        self._inside.value = True
+        try:
+            value = call(*args, **kwargs)
+            text = as_text(value)
+            if text is not None and len(text) >= _SHORTEST:
+                at = self._user_of(sys._getframe(2))
+                key = (source, at, text)
+                if at and key not in self._seen and len(self._seen) < _MOST:
+                    self._seen.add(key)
+                    self._emit({"kind": "tap", "source": source, "at": at, "value": text})
+            return value
+        finally:
+            self._inside.value = False
+
+    def _user_of(self, frame: FrameType | None) -> str:
+        """The nearest line of the function's own code that led here, else of a library in its bundle, else nothing."""
+        library = ""
+        for _ in range(_FRAMES):
+            if frame is None:
+                break
+            file = frame.f_code.co_filename
+            if file.startswith(self._root):
+                place = f"{file.removeprefix(self._root)}:{frame.f_lineno}"
+                if not leftovers.is_library(file):
+                    return place
+                library = library or place
+            frame = frame.f_back
+        return library
+
+    def _tap_sending(self, kind: type, methods: tuple[str, ...]) -> None:
+        for method in methods:
+            original = getattr(kind, method, None)
+            if original is not None:
+                setattr(kind, method, self._sending(original))
+
+    def _sending(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def send(sock: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
+            if getattr(self._inside, "sending", False):  # SSLSocket.sendall calls send
+                return original(sock, data, *args, **kwargs)
+            self._inside.sending = True
+            try:
+                result = original(sock, data, *args, **kwargs)
+            finally:
+                self._inside.sending = False
+            self._keep_sent(sock, data)
+            return result
+
+        return send
+
+    def _keep_sent(self, sock: Any, data: Any) -> None:
+        try:
+            if sock.family not in (2, 10) or self._is_ours(sock):  # AF_INET, AF_INET6
+                return
+            parts = data if isinstance(data, list | tuple) else (data,)
+            raw = b"".join(bytes(part) for part in parts)[:_PIECE]
+            number = self._connections.setdefault(id(sock), len(self._connections))
+        except (OSError, TypeError, ValueError):
+            return
+        self._sent += len(raw)
+        if raw and self._sent <= _MOST_SENT:
+            self._emit({"kind": "sent", "connection": number, "data": raw.hex()})
+
+    def _is_ours(self, sock: Any) -> bool:
+        try:
+            host, port = sock.getpeername()[:2]
+        except OSError:
+            return False
+        return f"{host}:{port}" == self._api
+
+
+class _Tapped:
+    """Stands where a module's function stood: an object, so that it does not bind as a method in somebody's class."""
+
+    def __init__(self, call: Callable[..., Any], source: str, asked: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, call, updated=())
+        self._call = call
+        self._source = source
+        self._asked = asked
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._asked(self._source, self._call, args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    def __reduce__(self) -> str:
+        return self._source.rpartition(".")[2]  # by name, as functions are pickled
+
+
+def _tapped_method(
+    call: Callable[..., Any], source: str, asked: Callable[..., Any]
+) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def tapped(*args: Any, **kwargs: Any) -> Any:
+        return asked(source, call, args, kwargs)
+
+    return tapped
+
+
+def as_text(value: Any) -> str | None:
+    """A value as it would be looked for in a response; None for what holds no chance."""
+    if isinstance(value, bytes | bytearray):
+        return bytes(value[: _LONGEST // 2]).hex()
+    if isinstance(value, str):
+        return value[:_LONGEST]
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return repr(value)
+    kind = type(value)
+    if (kind.__module__, kind.__name__) in {("uuid", "UUID"), ("uuid_utils", "UUID")}:
+        return str(value)
+    if (kind.__module__, kind.__name__) == ("datetime", "datetime"):
+        text: str = value.isoformat()
+        return text
+    if isinstance(value, list | tuple) and 0 < len(value) <= 64:
+        parts = [as_text(part) for part in value]
+        return " ".join(part for part in parts if part is not None)[:_LONGEST] or None
+    return None
+
+
+def held() -> Iterator[tuple[str, str]]:
+    """What the function's own modules hold, as name and text: globals, and what hangs on them to a depth of four."""
+    seen: set[int] = set()
+    for module in leftovers.own_modules():
+        for name, value in list(vars(module).items()):
+            if not name.startswith("__"):
+                yield from _within(f"{module.__name__}.{name}", value, module.__name__, seen, 0)
+
+
+def _within(
+    name: str, value: Any, module: str, seen: set[int], depth: int
+) -> Iterator[tuple[str, str]]:
+    text = as_text(value)
+    if text is not None and not isinstance(value, list | tuple):
+        if len(text) >= _SHORTEST:
+            yield name, text
+        return
+    if depth >= _DEPTH or id(value) in seen or isinstance(value, ModuleType):
+        return
+    seen.add(id(value))
+    for part, inner in _parts(value, module):
+        yield from _within(f"{name}{part}", inner, module, seen, depth + 1)
+
+
+def _parts(value: Any, module: str) -> Iterator[tuple[str, Any]]:
+    """What one object holds, as the suffix a person would write and the object. Runs no code of anybody's."""
+    if isinstance(value, dict):
+        for key, inner in list(value.items())[:200]:
+            yield f"[{key!r}]", inner
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value[:200]):
+            yield f"[{number}]", inner
+    elif isinstance(value, set | frozenset):
+        for inner in list(value)[:200]:
+            yield " (member)", inner
+    elif isinstance(value, functools._lru_cache_wrapper):
+        yield from ((" (cached)", result) for result in _cached(value))
+    elif isinstance(value, FunctionType):
+        if value.__module__ != module:
+            return
+        for number, inner in enumerate(value.__defaults__ or ()):
+            yield f" (default {number})", inner
+        for key, inner in (value.__kwdefaults__ or {}).items():
+            yield f" (default {key})", inner
+        for variable, cell in zip(
+            value.__code__.co_freevars, value.__closure__ or (), strict=False
+        ):
+            try:
+                yield f" (variable {variable})", cell.cell_contents
+            except ValueError:  # not assigned yet
+                continue
+    elif isinstance(value, MethodType | property | staticmethod | classmethod):
+        return
+    elif isinstance(value, type):
+        if value.__module__ == module:
+            for key, inner in list(vars(value).items()):
+                if not key.startswith("__"):
+                    yield f".{key}", inner
+    else:
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict):
+            for key, inner in list(attributes.items())[:200]:
+                yield f".{key}", inner
+
+
+def _cached(cache: Any) -> Iterator[Any]:
+    """What a cached function remembers. It has no reader, but the garbage collector is shown it all.
+
+    An unbounded cache is a dict; a bounded one shows keys and results themselves.
+    """
+    for referent in gc.get_referents(cache):
+        if referent is vars(cache):
+            continue
+        if isinstance(referent, dict):
+            yield from (r for r in referent.values() if type(r).__name__ != "_lru_list_elem")
+        elif not callable(referent):
+            yield referent
