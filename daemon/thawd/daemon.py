@@ -21,7 +21,7 @@ import fcntl
 import os
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import trio
@@ -30,6 +30,8 @@ from thawd.api.app import App, build
 from thawd.api.core import Core
 from thawd.catalog.models import Code, FunctionVersion, State
 from thawd.catalog.store import Catalog
+from thawd.check.clones import exchange
+from thawd.check.observe import observe
 from thawd.config import TcpAddress, UnixAddress
 from thawd.engines.select import select_engine
 from thawd.errors import ConfigError
@@ -149,12 +151,22 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             with as_refusals(version):
                 return await try_start(starter, version, How(how), events, pings=pings)
 
+        async def clones(
+            version: FunctionVersion, events: list[Any], *, kernel_cloned: bool, fixers_off: bool
+        ) -> dict[str, Any]:
+            return exchange.as_json(
+                await observe(
+                    starter, version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
+                )
+            )
+
         app = build(
             Core(
                 catalog=catalog,
                 bundles=bundles,
                 logs=logs,
                 try_start=trial,
+                observe=clones,
                 find_zip=lambda code: bundles.find(code.sha256).zip,
                 publisher=publisher,
                 invoker=invoker,

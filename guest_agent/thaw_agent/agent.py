@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import os
 import time
 from _blake2 import blake2b
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,7 @@ API_PORT: Final = 9001
 _CLOCK_SLACK_NS: Final = 5_000_000
 """How far a guest's clock may be off before an invocation steps it: a paused machine's stands still."""
 _FLUSH_WITHIN_S: Final = 20.0
+_ENTROPY_BYTES: Final = 64
 _MOST_CONNECTIONS: Final = 100
 """Far ends that are told of connections shut; all are shut."""
 _LARGEST_REPORT: Final = 128 * 1024
@@ -205,6 +207,10 @@ class Agent:
         took = self._phase_us()
         self._hear_runtime()
         self._cgroup.most_bytes()
+        if self._traced:
+            # The kernel reseeds itself some seconds after the last time: in a clone whose kernel is left as it was on
+            # purpose, what the function draws now has to show.
+            self._system.add_entropy(os.urandom(_ENTROPY_BYTES))
         ended: list[str] = []
         self._steps |= sequence.run(
             sequence.standstill(self._system, self._cgroup, ended, api_port=self.server.port)

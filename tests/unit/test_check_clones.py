@@ -64,6 +64,7 @@ def observe(
     clones=2,
     events=EVENTS,
     given=None,
+    apart=1,
     **rest,
 ):
     """Cold starts whose clones answer `respond(start, clone, event number)`."""
@@ -77,8 +78,8 @@ def observe(
                             logs=logs(start, clone, number) if logs else (),
                             outbound=outbound(start, clone, number) if outbound else (),
                             given=given(start, clone, number) if given else (),
-                            began_s=NOW + start * 60 + clone,
-                            ended_s=NOW + start * 60 + clone + 0.1,
+                            began_s=NOW + start * 60 + clone * apart,
+                            ended_s=NOW + start * 60 + clone * apart + 0.1,
                         )
                         for number in range(len(events))
                     ),
@@ -228,11 +229,18 @@ class TestNoFalseAlarm:
     )
     def test_the_time_of_the_invocation_is_not_the_time_of_init(self, write):
         """Also where the test sets all clones' clocks alike."""
-        now = observe(lambda s, c, e: write(NOW + s * 60 + 0.5))
+        now = observe(lambda s, c, e: write(NOW + s * 60 + 0.5), apart=0)
         then = observe(lambda s, c, e: write(NOW - 3600 - s * 77.25))
 
         assert set() == judged(now)
         assert {("$", Verdict.TIME)} == judged(then)
+
+    @pytest.mark.parametrize("write", [lambda t: t, lambda t: round(t * 1e9)])
+    def test_a_time_of_a_moment_ago_is_told_when_clones_ran_apart(self, write):
+        """Two clones cannot have looked at the clock in the same millisecond."""
+        just_before = observe(lambda s, c, e: write(NOW + s * 60 - 0.7512))
+
+        assert {("$", Verdict.TIME)} == judged(just_before)
 
     def test_without_a_clock_a_time_is_a_hint(self):
         starts = observe(lambda s, c, e: NOW - 3600 - s * 77.25)

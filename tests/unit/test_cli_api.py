@@ -100,6 +100,7 @@ async def daemon(tmp_path):
             bundles=Bundles(),
             logs=logs,
             try_start=None,
+            observe=None,
             find_zip=None,
             publisher=machines,
             invoker=machines,

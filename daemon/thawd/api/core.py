@@ -62,6 +62,21 @@ class TryStart(Protocol):
         """Raises `InvokeRefused` for a start that failed."""
 
 
+class Observe(Protocol):
+    """Runs a clone test."""
+
+    async def __call__(
+        self,
+        version: FunctionVersion,
+        events: list[Any],
+        /,
+        *,
+        kernel_cloned: bool,
+        fixers_off: bool,
+    ) -> dict[str, Any]:
+        """Two cold starts, two clones of each, the same events; what they did, as JSON's types. Raises `ThawError`."""
+
+
 @frozen(kw_only=True)
 class Core:
     """The daemon behind the API."""
@@ -71,6 +86,7 @@ class Core:
     logs: LogBook
     try_start: TryStart
     """One start in a given way (`cold`, `base`, `restore`), taken apart."""
+    observe: Observe
     find_zip: Callable[[Code], Path]
     """Where the zip of a version's code lies."""
     publisher: Publisher

@@ -1,7 +1,8 @@
-"""What Lambda's API does not have and a developer wants: a function's log as it grows, and a start taken apart."""
+"""What Lambda's API does not have and a developer wants: a function's log, a start taken apart, clones side by side."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import asdict, define
@@ -32,6 +33,7 @@ class Development:
         """Add the operations to a router."""
         router.add("GET", "/thaw/v1/functions/{name}/logs", self.logs)
         router.add("POST", "/thaw/v1/functions/{name}/starts", self.starts)
+        router.add("POST", "/thaw/v1/functions/{name}/clones", self.clones)
 
     async def logs(self, request: Request) -> Response:
         """Log lines as newline-delimited JSON, oldest first; `?version=`, `?lines=100`, `?follow=true`.
@@ -73,14 +75,40 @@ class Development:
         events = body.strings("events") or ["{}"]
         pings = body.integer("pings", low=0, high=_MOST_PINGS) or 0
         body.violations.check()
-        if len(events) > _MOST_EVENTS:
-            raise invalid_parameter(f"events has more than {_MOST_EVENTS} members")
+        _check_count(events)
         ref = self._api.ref(request)
         version = self._api.version(ref)
         trial = await self._api.core.try_start(
             version, how, [event.encode() for event in events], pings
         )
         return answer(_shape(trial))
+
+    async def clones(self, request: Request) -> Response:
+        """A clone test: two cold starts of a version, two clones of each, the same events to all; what they did.
+
+        Body: `{"events": ["<JSON>", ...], "kernel_cloned": false, "fixers_off": false}`. The answer is
+        `thawd.check.clones.Observed`; nothing in it is judged. Works with `$LATEST` too: the snapshots are its own.
+        """
+        body = await members_of(request, limit=1 << 20)
+        texts = body.strings("events") or ["{}"]
+        kernel_cloned = body.boolean("kernel_cloned")
+        fixers_off = body.boolean("fixers_off")
+        body.violations.check()
+        _check_count(texts)
+        try:
+            events = [json.loads(text) for text in texts]
+        except (ValueError, RecursionError) as error:
+            raise invalid_parameter(f"an event is not JSON: {error}") from None
+        version = self._api.version(self._api.ref(request))
+        observed = await self._api.core.observe(
+            version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
+        )
+        return answer(observed)
+
+
+def _check_count(events: list[str]) -> None:
+    if len(events) > _MOST_EVENTS:
+        raise invalid_parameter(f"events has more than {_MOST_EVENTS} members")
 
 
 def _shape(trial: Trial) -> dict[str, Any]:

@@ -86,6 +86,17 @@ class Suppressed:
 
 
 @frozen
+class Section:
+    """A part of the page that is no finding: what ran, in which order, how long it took."""
+
+    title: str
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    lines: tuple[str, ...] = ()
+    """Said below the table."""
+
+
+@frozen
 class Report:
     """The outcome of one check, whatever parts it ran."""
 
@@ -98,6 +109,7 @@ class Report:
     lines: int = 0
     notes: tuple[str, ...] = ()
     """What was not checked, and why."""
+    sections: tuple[Section, ...] = ()
     root: str = ""
     """What stands before every path to make it one from where the command was called; empty for a zip."""
 

@@ -1,22 +1,34 @@
-"""Find what clones of a function would share, in its source: a file, a folder or a zip.
+"""Find what clones of a function would share: in its source, and with --clones (or a function's name) in real clones.
 
-Nothing is executed. Accept a finding with a comment: # thaw: ignore[SNAP001] reason. The exit status is 1 when there
-are errors.
+The linter reads a file, a folder or a zip and runs nothing. The clone test initialises the function twice, restores two
+clones of each snapshot, gives all of them the same events and compares what they return, log, send and leave in /tmp:
+what clones of one start share and the other start has otherwise was meant to be unique. It uses the daemon that
+answers, else one of its own.
+
+Accept a finding with a comment: # thaw: ignore[SNAP001] reason. The exit status is 1 when there are errors.
 """
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thawd.check.lint import RULES, lint_path
-from thawd.check.report import FORMATS, junit, text
-from thawd.errors import BundleError
+from attrs import evolve
 
+from thawd.check.findings import in_order
+from thawd.check.lint import RULES, accepted, lint_path
+from thawd.check.report import FORMATS, junit, text
+from thawd.errors import BundleError, DaemonUnreachable
+
+from .arguments import add_socket, assignment
 from .exits import Exit
 
 if TYPE_CHECKING:
     import argparse
+
+    from thawd.check.findings import Report
 
     from .terminal import Terminal
 
@@ -24,7 +36,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "path", type=Path, metavar="PATH", help="Python source, a folder, or a function's zip"
+        "subject",
+        metavar="PATH|FUNCTION[:QUALIFIER]",
+        help="Python source, a folder, a function's zip; or a function that the daemon has",
     )
     parser.add_argument(
         "--format", choices=FORMATS, default="text", help="how to print the result (default: text)"
@@ -37,22 +51,65 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         choices=[rule for rule in RULES if rule != "SNAP000"],
         metavar="SNAPnnn",
-        help="report only this rule; may be given more than once",
+        help="of the linter's rules report only this one; may be given more than once",
     )
     parser.add_argument(
-        "--dependencies", action="store_true", help="check the packages in the folder or zip too"
+        "--dependencies", action="store_true", help="lint the packages in the folder or zip too"
     )
+    clones = parser.add_argument_group("clone test")
+    clones.add_argument(
+        "--clones", action="store_true", help="run real clones of a PATH too (needs a guest image)"
+    )
+    clones.add_argument(
+        "--event",
+        action="append",
+        default=[],
+        metavar="JSON|@FILE",
+        help="an event for every clone; may be given more than once (default: {})",
+    )
+    clones.add_argument(
+        "--worst-case",
+        action="store_true",
+        help="clone the kernel's random generator too: what depends on it alone shows",
+    )
+    clones.add_argument(
+        "--without-fixers",
+        action="store_true",
+        help="renew nothing but the kernel: what the function would share on AWS",
+    )
+    clones.add_argument("--handler", help="of a PATH, MODULE.FUNCTION (default: found in it)")
+    clones.add_argument("--memory", type=int, default=256, metavar="MB", help="of a PATH")
+    clones.add_argument("--timeout", type=int, default=60, metavar="SECONDS", help="of a PATH")
+    clones.add_argument(
+        "--env", type=assignment, action="append", default=[], metavar="KEY=VALUE", help="of a PATH"
+    )
+    add_socket(parser)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Check, print, and say by the exit status whether there are errors."""
-    if not arguments.path.exists():
-        terminal.note(f"thaw: no file {arguments.path}. Name a .py file, a folder or a zip")
+    path = Path(arguments.subject)
+    if not path.exists() and any(sign in arguments.subject for sign in "/.\\"):
+        terminal.note(f"thaw: no file {path}. Name a .py file, a folder, a zip, or a function")
         return Exit.NO_INPUT
-    with terminal.progress(f"checking {arguments.path}"):
-        report = lint_path(
-            arguments.path, rules=arguments.rule, dependencies=arguments.dependencies
-        )
+    with ExitStack() as stack:
+        if path.exists():
+            report = _linted(arguments, path, terminal)
+            if arguments.clones:
+                from . import clone_test  # noqa: PLC0415 - httpx and trio, which a lint has no need of
+
+                report = _with_clones(report, path, clone_test.of_path(arguments, path, terminal))
+        else:
+            from . import clone_test  # noqa: PLC0415
+
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="thaw-check-"))
+            try:
+                code, tested = clone_test.of_function(arguments, Path(folder), terminal)
+            except DaemonUnreachable as error:
+                terminal.note(f"thaw: no file {path}, and no function to ask for: {error}")
+                return Exit.NO_INPUT
+            report = _with_clones(_linted(arguments, code, terminal), code, tested)
+            report = evolve(report, subject=arguments.subject)
     if arguments.junit is not None:
         try:
             arguments.junit.write_text(junit.render(report), encoding="utf-8")
@@ -68,3 +125,21 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         shown = FORMATS[arguments.format](report)
     terminal.out.write(shown)
     return Exit.NO if report.failed else Exit.OK
+
+
+def _linted(arguments: argparse.Namespace, path: Path, terminal: Terminal) -> Report:
+    with terminal.progress(f"checking {path}"):
+        return lint_path(path, rules=arguments.rule, dependencies=arguments.dependencies)
+
+
+def _with_clones(linted: Report, path: Path, tested: Report) -> Report:
+    """One report of both. A comment in the source accepts what clones showed, too."""
+    kept, suppressed = accepted(tested.findings, path)
+    return evolve(
+        linted,
+        findings=in_order([*linted.findings, *kept]),
+        suppressed=(*linted.suppressed, *suppressed),
+        rules={**linted.rules, **tested.rules},
+        notes=(*linted.notes, *tested.notes),
+        sections=tested.sections,
+    )

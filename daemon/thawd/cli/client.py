@@ -222,6 +222,25 @@ class Client:
         body = {"how": how, "events": events, "pings": pings}
         return self._json("POST", path, query=_qualifier(qualifier), body=body)
 
+    def clones(
+        self,
+        name: str,
+        qualifier: str | None,
+        events: list[str],
+        *,
+        kernel_cloned: bool = False,
+        fixers_off: bool = False,
+    ) -> dict[str, Any]:
+        """A clone test: two cold starts, two clones of each, the same events. What `check.clones.exchange` reads."""
+        path = f"/thaw/v1/functions/{quote(name, safe='')}/clones"
+        body = {"events": events, "kernel_cloned": kernel_cloned, "fixers_off": fixers_off}
+        return self._json("POST", path, query=_qualifier(qualifier), body=body)
+
+    def code(self, name: str, qualifier: str | None = None) -> bytes:
+        """The zip of a version's code."""
+        path = f"/thaw/v1/functions/{quote(name, safe='')}/code"
+        return self._request("GET", path, query=_qualifier(qualifier)).content
+
     # Requests --------------------------------------------------------------------------------------------------------
 
     def _json(

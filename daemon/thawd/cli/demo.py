@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import trio
 from attrs import asdict, frozen
 
-from thawd.errors import DaemonUnreachable, EngineError, ThawError
-from thawd.images.store import ImageStore
+from thawd.errors import EngineError, ThawError
 
 from .archive import bundle
-from .client import Client, check_socket
 from .exits import Exit
+from .own_daemon import RUNTIME, default_state, ensure_image, own_daemon
 from .waiting import until_settled
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
+    from .client import Client
     from .terminal import Terminal
 
 _FUNCTION: Final = "hello"
-_RUNTIME: Final = "python3.13"
 _EVENT: Final = json.dumps({"order": ["tea", "cake"]}).encode()
-_READY_WITHIN_S: Final = 120.0
-_STOPPED_WITHIN_S: Final = 30.0
 _SAID: Final = ("uuid4", "random", "time", "hostname")
 
 
@@ -70,12 +60,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Image, daemon, function, figures, table; nothing is left running."""
-    state = arguments.state or _default_state()
+    state = arguments.state or default_state()
     state.mkdir(parents=True, exist_ok=True)
     code = arguments.function or _example()
-    _ensure_image(state / "images", terminal)
+    ensure_image(state / "images", terminal)
     with tempfile.TemporaryDirectory(prefix="thaw-demo-") as runtime:
-        with _daemon(state, Path(runtime), terminal) as client:
+        with own_daemon(state, Path(runtime), terminal) as client:
             result = _measure(client, code, max(1, arguments.restores), terminal)
         ours = {"thawd.toml", "thawd.log"}
         left = sorted(
@@ -89,11 +79,6 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         arguments.json_file.write_text(json.dumps(asdict(result), indent=2) + "\n")
     _show(result, terminal)
     return Exit.OK
-
-
-def _default_state() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "thawd"
 
 
 def _example() -> Path:
@@ -110,85 +95,13 @@ def _example() -> Path:
     )
 
 
-def _ensure_image(directory: Path, terminal: Terminal) -> None:
-    store = ImageStore(directory)
-    with terminal.progress(f"guest image {_RUNTIME}") as progress:
-
-        async def ensure() -> None:
-            await store.ensure(_RUNTIME, progress=progress.update)
-
-        trio.run(ensure)
-        took_s = progress.elapsed_s
-    terminal.note(f"guest image {_RUNTIME}: ready after {took_s:.1f} s")
-
-
-@contextmanager
-def _daemon(state: Path, runtime: Path, terminal: Terminal) -> Iterator[Client]:
-    """A daemon of our own on a Unix socket, stopped and checked at the end."""
-    socket = runtime / "thawd.sock"
-    settings = runtime / "thawd.toml"
-    settings.write_text(
-        f"state_directory = {json.dumps(str(state.resolve()))}\n"
-        f"runtime_directory = {json.dumps(str(runtime))}\n"
-        "[pool]\nready = 0\n"
-    )
-    log = runtime / "thawd.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "thawd.cli",
-                "daemon",
-                "--config",
-                str(settings),
-                "--log-format",
-                "logfmt",
-            ],
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-        )
-    try:
-        with terminal.progress("daemon") as progress:
-            while True:
-                try:
-                    check_socket(socket)
-                    break
-                except DaemonUnreachable:
-                    if process.poll() is not None or progress.elapsed_s > _READY_WITHIN_S:
-                        raise DaemonUnreachable(
-                            "the daemon did not start", hint=f"Its log:\n{_tail(log)}"
-                        ) from None
-                progress.update("starting, probing for KVM")
-                time.sleep(0.05)
-        terminal.note(f"daemon: listening on {socket}")
-        with Client(socket) as client:
-            try:
-                yield client
-            except ThawError as error:
-                error.hint = f"{error.hint}\nThe daemon's log:\n{_tail(log)}"
-                raise
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOPPED_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-
-
 def _measure(client: Client, code: Path, restores: int, terminal: Terminal) -> Result:
     if any(f["FunctionName"] == _FUNCTION for f in client.list_functions()):
         client.delete_function(_FUNCTION)
     client.create_function(
         {
             "FunctionName": _FUNCTION,
-            "Runtime": _RUNTIME,
+            "Runtime": RUNTIME,
             "Handler": "app.handler",
             "Role": "arn:aws:iam::000000000000:role/thaw-demo",
             "Code": {"ZipFile": base64.b64encode(bundle(code)).decode()},

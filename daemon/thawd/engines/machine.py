@@ -11,6 +11,7 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
+    from uuid import UUID
 
     import trio
 
@@ -144,11 +145,17 @@ class Engine(ABC):
 
     @abstractmethod
     def restore(
-        self, snapshot: Snapshot, *, code: Path | None = None, scratch: Path | None = None
+        self,
+        snapshot: Snapshot,
+        *,
+        code: Path | None = None,
+        scratch: Path | None = None,
+        generation: UUID | None = None,
     ) -> AbstractAsyncContextManager[Machine]:
         """A clone of `snapshot`, paused, channel connected.
 
         `code` replaces the code disk. With `scratch` the clone gets a private copy of the memory file in a new
         directory there and can be snapshotted itself; without, memory is copy-on-write of the snapshot's file.
+        `generation` is the id by which the guest's kernel tells that it is another machine now; a new one unless given.
         Raises `EngineError`, `SnapshotError`.
         """

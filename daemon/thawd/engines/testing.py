@@ -24,6 +24,7 @@ from thawd.errors import EngineError, MachineDied, SnapshotError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from uuid import UUID
 
 _pids = count(
     4_000_001
@@ -253,7 +254,12 @@ class FakeEngine(Engine):
 
     @asynccontextmanager
     async def restore(
-        self, snapshot: Snapshot, *, code: Path | None = None, scratch: Path | None = None
+        self,
+        snapshot: Snapshot,
+        *,
+        code: Path | None = None,
+        scratch: Path | None = None,
+        generation: UUID | None = None,  # noqa: ARG002 - no kernel here to tell
     ) -> AsyncIterator[Machine]:
         """See `Engine`. Calls `on_restore` with the new machine before it is handed out."""
         await self.take_step("restore")

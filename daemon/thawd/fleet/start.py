@@ -33,6 +33,7 @@ from thawd.snapshots.base import BaseSnapshots, guest_memory_mib
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+    from uuid import UUID
 
     from thawd.catalog.models import Code, FunctionVersion
     from thawd.engines.machine import Engine, Machine, Snapshot
@@ -80,10 +81,11 @@ class Starter:
     boot_deadline_s: float = 120.0
     _generations: count[int] = field(factory=lambda: count(time.time_ns() // 1_000_000))
 
-    def open_log(self, version: FunctionVersion) -> EnvironmentLog:
+    def open_log(self, version: FunctionVersion, *, kept: bool = True) -> EnvironmentLog:
         """A new log stream for one environment."""
         stream = new_stream_name(version.version, datetime.now(UTC))
-        return EnvironmentLog(self.logs, version.function_name, version.version, stream)
+        book = self.logs if kept else None
+        return EnvironmentLog(book, version.function_name, version.version, stream)
 
     def start(self, version: FunctionVersion) -> AbstractAsyncContextManager[Environment]:
         """The scope that starts this version the way it starts in service."""
@@ -96,16 +98,18 @@ class Starter:
         *,
         snapshot: Snapshot | None = None,
         reseed_kernel: bool = True,
+        generation_id: UUID | None = None,
         listener: Callable[[LogLine], None] | None = None,
     ) -> AsyncIterator[Environment]:
         """A clone of the version's snapshot, or of another one made of it; unique, its after-restore hooks run.
 
-        `listener` gets the guest's lines instead of the version's log. Without `reseed_kernel` the kernel's generator
-        goes on as it was in the snapshot: for `thaw check`, never for service.
+        `listener` gets the guest's lines instead of the version's log. Without `reseed_kernel`, and with the
+        `generation_id` that the template had, the kernel's generator goes on as it was in the snapshot: for
+        `thaw check`, never for service.
 
         Raises `RestoreFailure`, `StartTimeout`, `SnapshotError`, `EngineError`.
         """
-        log = self.open_log(version)
+        log = self.open_log(version, kept=listener is None)
         identity = Identity()
         generation = next(self._generations)
         if snapshot is None:
@@ -119,7 +123,9 @@ class Starter:
         )
         began = trio.current_time()
         async with (
-            self.engine.restore(snapshot, code=self.find_disk(version.code)) as machine,
+            self.engine.restore(
+                snapshot, code=self.find_disk(version.code), generation=generation_id
+            ) as machine,
             open_session(machine.channel(), on_log=listener or into(log)) as session,
         ):
             await machine.resume()

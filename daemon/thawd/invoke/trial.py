@@ -118,9 +118,7 @@ async def try_start(
         )
 
 
-async def hand(
-    environment: Environment, events: Sequence[bytes], *, region: str
-) -> list[Answer]:
+async def hand(environment: Environment, events: Sequence[bytes], *, region: str) -> list[Answer]:
     """Hand a running environment events, one after the other, each when the runtime asks for it.
 
     Raises `RuntimeExited`, `GuestError`, `MachineDied`, and `trio.TooSlowError` after the function's time-out.

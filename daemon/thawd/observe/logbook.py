@@ -117,9 +117,12 @@ class LogBook:
 
 @define
 class EnvironmentLog:
-    """The log of one execution environment: one stream of one version, and the tail that `LogType: Tail` returns."""
+    """The log of one execution environment: one stream of one version, and the tail that `LogType: Tail` returns.
 
-    _book: LogBook
+    Without a book nothing is kept: of machines that are no part of the service.
+    """
+
+    _book: LogBook | None
     function_name: str
     version: str
     stream: str
@@ -129,7 +132,8 @@ class EnvironmentLog:
         """Append one line; `at_s` in seconds since the epoch."""
         if self._tail is not None:
             self._tail.append(message)
-        self._book.write(self.function_name, self.version, self.stream, message, at_s=at_s)
+        if self._book is not None:
+            self._book.write(self.function_name, self.version, self.stream, message, at_s=at_s)
 
     def start_tail(self) -> None:
         """Begin to keep lines for `LogType: Tail`."""

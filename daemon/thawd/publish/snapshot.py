@@ -16,6 +16,7 @@ from thawd.guest.session import LogLine, open_session
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from uuid import UUID
 
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Snapshot
@@ -36,6 +37,7 @@ async def take_snapshot(
     scratch: Path,
     *,
     trace: bool = False,
+    generation_id: UUID | None = None,
     listener: Callable[[LogLine], None] | None = None,
 ) -> Taken:
     """Initialise a version in a clone of the base snapshot, run its hooks, snapshot it into `scratch`/snapshot.
@@ -48,7 +50,7 @@ async def take_snapshot(
     base = await starter.ensure_base(version)
     image = starter.images.find(version.runtime)
     limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
-    log = starter.open_log(version)
+    log = starter.open_log(version, kept=listener is None)
     log.write(
         f"INIT_START {runtime_version(version.runtime, image.digest, starter.region)}",
         at_s=time.time(),
@@ -57,7 +59,10 @@ async def take_snapshot(
     target.mkdir(mode=0o700)
     async with (
         starter.engine.restore(
-            base, code=starter.find_disk(version.code), scratch=scratch
+            base,
+            code=starter.find_disk(version.code),
+            scratch=scratch,
+            generation=generation_id,
         ) as machine,
         open_session(machine.channel(), on_log=listener or into(log)) as session,
     ):

@@ -5,7 +5,7 @@ the words of a report. Nothing here runs anything.
 """
 
 from .compare import CloneFinding, Comparison, Verdict, compare
-from .observation import Answer, ColdStart, Global, Observation, Tap
+from .observation import Answer, ColdStart, Global, Observation, Observed, Tap
 from .rules import RULES, findings
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Comparison",
     "Global",
     "Observation",
+    "Observed",
     "Tap",
     "Verdict",
     "compare",

@@ -28,6 +28,8 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+=*")
 
 _EPOCH_FROM_S, _EPOCH_TO_S = 1_500_000_000.0, 4_000_000_000.0
 """2017 to 2096: numbers in this range may be times."""
+_MILLISECOND_DIGITS: Final = 13
+"""Of a time since 1970, whatever its unit."""
 _HEAP_FROM, _HEAP_TO = 0x5500_0000_0000, 0x7FFF_FFFF_FFFF
 """Where Linux on x86-64 and arm64 puts heaps and mappings of a position-independent program."""
 
@@ -62,6 +64,13 @@ class Atom:
             for unit in (1, 1e3, 1e6, 1e9)
             if _EPOCH_FROM_S <= number / unit <= _EPOCH_TO_S
         )
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether a time is told to the millisecond or finer."""
+        if self.kind is AtomKind.TIME:
+            return bool(re.search(r"[.,]\d{3}", self.text))
+        return len(self.text.replace(".", "").lstrip("-")) >= _MILLISECOND_DIGITS
 
     @property
     def is_address(self) -> bool:

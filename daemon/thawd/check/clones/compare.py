@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from enum import StrEnum
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
@@ -31,6 +31,7 @@ PARTLY_BITS: Final = 64.0
 _CLOCK: Final = re.compile(r"\b(time|datetime|date|monotonic|perf_counter)\b")
 _OLDEST_S: Final = 400 * 86_400.0
 """Snapshots do not live longer. A random number that happens to look like an older time is no time."""
+_APART_S: Final = 0.01
 _LIVE_S: Final = 2.0
 """Seconds around an invocation in which a time that it reports is the time it ran."""
 
@@ -226,10 +227,21 @@ def _look(parts: list[list[Atom]], answers: list[list[Answer | None]]) -> Verdic
         return (
             Verdict.HINT
         )  # nobody looked at the clock, which the test may have set equal in all clones
+    if all(atom.is_fine for atom in atoms) and all(
+        len({atom.text for atom in start}) == 1 and _ran_apart(own)
+        for start, own in zip(parts, answers, strict=True)
+    ):
+        return Verdict.TIME
     ages = [_age_s(atom, answer) for atom, answer in zip(atoms, flat, strict=True)]
     if any(age is None for age in ages):
         return Verdict.VALUE  # a number that could be a time, but of no time that matters here
     return Verdict.TIME if all(age for age in ages) else None
+
+
+def _ran_apart(answers: list[Answer | None]) -> bool:
+    """Whether clones ran at different moments: then, to the millisecond, they share no time but an old one."""
+    began = sorted(answer.began_s or 0.0 for answer in answers if answer is not None)
+    return all(later - earlier > _APART_S for earlier, later in pairwise(began))
 
 
 def _age_s(atom: Atom, answer: Answer | None) -> float | None:

@@ -1,4 +1,7 @@
-"""What the clone test sees of each clone: the input of `compare`."""
+"""What the clone test sees of each start and each clone: the input of `compare`, and of the page about hooks.
+
+All of it is data that travels from the daemon, which runs the machines, to whoever judges (`exchange`).
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,8 @@ class Answer:
 
     response: Any = None
     """JSON's types."""
+    error_type: str | None = None
+    """Set when the handler raised; `response` is then the runtime's error."""
     logs: tuple[str, ...] = ()
     """Lines it logged meanwhile."""
     outbound: tuple[bytes, ...] = ()
@@ -44,6 +49,61 @@ class Answer:
     began_s: float | None = None
     """The guest's wall clock when the event came in, in seconds since 1970; None if nobody looked."""
     ended_s: float | None = None
+
+
+@frozen(kw_only=True)
+class Hook:
+    """One hook that ran. `ok` is False for one that raised; nothing after it ran then."""
+
+    name: str
+    us: int
+    ok: bool = True
+
+
+@frozen(kw_only=True)
+class Fixer:
+    """What became of one fixer: `ok`, `absent` (nothing to do), `skipped`, `failed`."""
+
+    name: str
+    result: str
+    us: int = 0
+    detail: str = ""
+    version: str = ""
+    essential: bool = False
+
+
+@frozen(kw_only=True)
+class Freeze:
+    """What happened up to a snapshot. `steps_us` are microseconds by step."""
+
+    init_ms: float
+    steps_us: dict[str, int] = field(factory=dict)
+    hooks: tuple[Hook, ...] = ()
+    """Before-snapshot hooks in the order in which they ran."""
+    fixers: tuple[Fixer, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What thawd leaves as it is and a person should know of."""
+    connections: tuple[str, ...] = ()
+    """Far ends of the TCP connections that were open: no clone can go on with them."""
+    failure: str = ""
+    """Why there is no snapshot: init or a before-snapshot hook failed."""
+
+
+@frozen(kw_only=True)
+class Wake:
+    """One restore. `engine_ms` and `steps_us` split it; `runtime_ms` is the function's own part, hooks included."""
+
+    took_ms: float = 0.0
+    runtime_ms: float = 0.0
+    engine_ms: dict[str, float] = field(factory=dict)
+    steps_us: dict[str, int] = field(factory=dict)
+    hooks: tuple[Hook, ...] = ()
+    """After-restore hooks in the order in which they ran."""
+    fixers: tuple[Fixer, ...] = ()
+    clock_off_ms: int = 0
+    """How far the clone's clock was behind before it was set."""
+    failure: str = ""
+    """Why the clone serves nothing: a hook failed, or took too long."""
 
 
 @frozen
@@ -56,6 +116,7 @@ class Observation:
     draws: tuple[Tap, ...] = ()
     """Calls recorded after the restore. Two clones that draw the same large value share a generator, whether or not
     the value ever comes out."""
+    wake: Wake = Wake()
 
 
 @frozen
@@ -65,4 +126,30 @@ class ColdStart:
     clones: tuple[Observation, ...]
     taps: tuple[Tap, ...] = ()
     """Calls recorded during init."""
-    globals: tuple[Global, ...] = field(default=())
+    globals: tuple[Global, ...] = ()
+    freeze: Freeze = Freeze(init_ms=0.0)
+
+
+@frozen(kw_only=True)
+class Observed:
+    """A whole clone test, not yet judged."""
+
+    engine: str
+    events: tuple[Any, ...]
+    """As every clone got them, in order; JSON's types."""
+    starts: tuple[ColdStart, ...]
+    kernel_cloned: bool = False
+    """The worst case: the kernel's generator went on from the snapshot too."""
+    fixers_off: bool = False
+    """What AWS would give: nothing but the kernel was renewed."""
+
+    @property
+    def failure(self) -> str:
+        """Why there is nothing to compare; empty when every clone ran."""
+        for start in self.starts:
+            if start.freeze.failure:
+                return start.freeze.failure
+            for clone in start.clones:
+                if clone.wake.failure:
+                    return clone.wake.failure
+        return ""

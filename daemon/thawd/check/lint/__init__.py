@@ -4,7 +4,7 @@
 importing it does; `catalogue` knows the libraries; `kept` turns what is left at the end into findings by `rules`.
 """
 
-from .linter import lint_files, lint_path, lint_source
+from .linter import accepted, lint_files, lint_path, lint_source
 from .rules import RULES
 
-__all__ = ["RULES", "lint_files", "lint_path", "lint_source"]
+__all__ = ["RULES", "accepted", "lint_files", "lint_path", "lint_source"]

@@ -102,6 +102,39 @@ def lint_files(
     )
 
 
+def accepted(
+    findings: Iterable[Finding], path: Path
+) -> tuple[tuple[Finding, ...], tuple[Suppressed, ...]]:
+    """Divide findings that were not made here into those that stand and those that a comment accepts.
+
+    Args:
+        findings: With places in the source, or without any.
+        path: The source, as for `lint_path`.
+    """
+    comments: dict[str, list[Ignore]] = {}
+    for file in select(path, dependencies=True).files:
+        try:
+            comments[file.path] = ignores_of(decode(file.read()))
+        except (OSError, Unreadable):
+            continue
+    standing, suppressed = [], []
+    for finding in findings:
+        at = finding.where
+        ignore = next(
+            (
+                each
+                for each in (comments.get(at.path, ()) if at else ())
+                if at and each.covers(finding.rule, at.line, max(at.line, at.end_line))
+            ),
+            None,
+        )
+        if ignore is None:
+            standing.append(finding)
+        else:
+            suppressed.append(Suppressed(finding, ignore.reason))
+    return tuple(standing), tuple(suppressed)
+
+
 def _wanted(rules: Iterable[str] | None) -> set[str]:
     if rules is None:
         return set(RULES)

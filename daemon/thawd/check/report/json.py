@@ -30,6 +30,14 @@ def as_dict(report: Report) -> dict[str, Any]:
             for accepted in report.suppressed
         ],
         "notes": list(report.notes),
+        "sections": [
+            {
+                "title": section.title,
+                "rows": [dict(zip(section.header, row, strict=True)) for row in section.rows],
+                "lines": list(section.lines),
+            }
+            for section in report.sections
+        ],
     }
 
 

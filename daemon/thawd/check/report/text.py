@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from thawd.check.findings import Level
@@ -9,10 +10,11 @@ from thawd.check.findings import Level
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thawd.check.findings import Finding, Report
+    from thawd.check.findings import Finding, Report, Section
 
 _STYLES: Final = {Level.ERROR: "red", Level.WARNING: "yellow", Level.INFO: "dim"}
 _INDENT: Final = "    "
+_NUMBER: Final = re.compile(r"[\d,.]*")
 
 
 def _plain(text: str, *_styles: str) -> str:
@@ -26,6 +28,10 @@ def render(report: Report, style: Callable[..., str] = _plain) -> str:
     for finding in report.findings:
         lines += _finding(finding, report, style, explain=finding.rule not in explained)
         explained.add(finding.rule)
+    for section in report.sections:
+        lines += _section(section, style)
+    if report.sections:
+        lines.append("")
     lines += [f"note: {note}" for note in report.notes]
     lines.append(_summary(report, style))
     return "\n".join(lines) + "\n"
@@ -41,6 +47,26 @@ def _finding(
     if explain:
         lines += [f"{_INDENT}why: {finding.why}", f"{_INDENT}fix: {finding.fix}"]
     return lines
+
+
+def _section(section: Section, style: Callable[..., str]) -> list[str]:
+    widths = [
+        max(len(row[column]) for row in (section.header, *section.rows))
+        for column in range(len(section.header))
+    ]
+    numeric = [
+        bool(section.rows) and all(_NUMBER.fullmatch(row[column]) for row in section.rows)
+        for column in range(len(section.header))
+    ]
+    lines = ["", style(section.title, "bold")]
+    for number, row in enumerate((section.header, *section.rows) if section.rows else ()):
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        text = (_INDENT + "  ".join(cells)).rstrip()
+        lines.append(style(text, "dim") if number == 0 else text)
+    return [*lines, *(f"{_INDENT}{line}" for line in section.lines)]
 
 
 def _summary(report: Report, style: Callable[..., str]) -> str:

@@ -11,7 +11,7 @@ from shutil import rmtree, which
 from tempfile import mkdtemp
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import trio
 from attrs import define, evolve
@@ -96,14 +96,24 @@ class QemuEngine(Engine):
 
     @asynccontextmanager
     async def restore(
-        self, snapshot: Snapshot, *, code: Path | None = None, scratch: Path | None = None
+        self,
+        snapshot: Snapshot,
+        *,
+        code: Path | None = None,
+        scratch: Path | None = None,
+        generation: UUID | None = None,
     ) -> AsyncIterator[Machine]:
         """See `Engine`."""
         self._check(snapshot)
         spec = snapshot.spec if code is None else evolve(snapshot.spec, code=code)
         if scratch is None:
             async with self._machine(
-                spec, memory=snapshot.memory, own=False, state=snapshot.state, timings_ms={}
+                spec,
+                memory=snapshot.memory,
+                own=False,
+                state=snapshot.state,
+                generation=generation,
+                timings_ms={},
             ) as machine:
                 yield machine
             return
@@ -118,7 +128,12 @@ class QemuEngine(Engine):
                 ) from error
             timings_ms = {"copy_ms": round((perf_counter() - started) * 1e3, 2)}
             async with self._machine(
-                spec, memory=memory, own=True, state=snapshot.state, timings_ms=timings_ms
+                spec,
+                memory=memory,
+                own=True,
+                state=snapshot.state,
+                generation=generation,
+                timings_ms=timings_ms,
             ) as machine:
                 yield machine
 
@@ -131,6 +146,7 @@ class QemuEngine(Engine):
         own: bool,
         state: Path | None,
         timings_ms: dict[str, float],
+        generation: UUID | None = None,
     ) -> AsyncIterator[Machine]:
         def command(descriptors: dict[str, int]) -> list[str]:
             wiring = Wiring(
@@ -139,7 +155,7 @@ class QemuEngine(Engine):
                 memory_read_only=not own and self.opens_read_only,
                 code=spec.code,
                 **descriptors,
-                generation=uuid4(),
+                generation=generation or uuid4(),
                 incoming=state is not None,
             )
             return command_line(self.binary, self.platform, spec, wiring)

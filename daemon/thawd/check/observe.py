@@ -1,0 +1,254 @@
+"""The clone test's machines: cold starts, clones of each, the same events to all. What they did is judged elsewhere.
+
+Every cold start is a snapshot of its own in a scratch directory; nothing of it enters the catalog, the pool or the
+version's log. One machine runs at a time: clones that compete for processors would differ in their clocks alone.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import trio
+from attrs import evolve
+
+from thaw_agent import wire
+from thawd.fleet.start import StartTimeout
+from thawd.guest.session import InitFailure, LogLine, RestoreFailure, RuntimeExited
+from thawd.invoke import trial
+from thawd.publish.snapshot import Taken, take_snapshot
+
+from .clones import Answer, ColdStart, Global, Observation, Tap
+from .clones.observation import Fixer, Freeze, Hook, Observed, Wake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from thawd.catalog.models import FunctionVersion
+    from thawd.errors import ThawError
+    from thawd.fleet.start import Starter
+
+_EVERYTHING: Final = ("*",)
+"""Of `skip_fixers`: no fixer runs."""
+_AGE_S: Final = 2.5
+"""How old a snapshot is before it is restored: a time in whole seconds must tell init from now."""
+_FUNCTIONS_FAULT: Final = (InitFailure, RestoreFailure, RuntimeExited, StartTimeout)
+
+
+async def observe(
+    starter: Starter,
+    version: FunctionVersion,
+    events: Sequence[Any],
+    *,
+    starts: int = 2,
+    clones: int = 2,
+    kernel_cloned: bool = False,
+    fixers_off: bool = False,
+) -> Observed:
+    """Run a clone test.
+
+    Args:
+        starter: Starts the machines.
+        version: What to test; its configuration and code, whether or not it is published.
+        events: JSON's types. Every clone gets all of them, in this order.
+        starts: Cold starts, each with a snapshot of its own.
+        clones: Restores of each.
+        kernel_cloned: Do not renew the kernel's random generator: the worst case.
+        fixers_off: Renew nothing in the function's process: what AWS would give.
+
+    Raises:
+        ThawError: A machine, an image or the guest failed. What the function itself does wrong is an observation.
+    """
+    if fixers_off:
+        version = evolve(version, skip_fixers=_EVERYTHING)
+    observed = []
+    for _ in range(starts):
+        observed.append(
+            await _cold_start(starter, version, events, clones, kernel_cloned=kernel_cloned)
+        )
+        if observed[-1].freeze.failure or any(clone.wake.failure for clone in observed[-1].clones):
+            break
+    return Observed(
+        engine=starter.engine.name,
+        events=tuple(events),
+        starts=tuple(observed),
+        kernel_cloned=kernel_cloned,
+        fixers_off=fixers_off,
+    )
+
+
+async def _cold_start(
+    starter: Starter,
+    version: FunctionVersion,
+    events: Sequence[Any],
+    clones: int,
+    *,
+    kernel_cloned: bool,
+) -> ColdStart:
+    heard = _Heard()
+    # A clone with its template's generation id gives the kernel no reason to renew its generator by itself.
+    generation_id = uuid4() if kernel_cloned else None
+    async with starter.snapshots.scratch() as scratch:
+        try:
+            taken = await take_snapshot(
+                starter,
+                version,
+                scratch,
+                trace=True,
+                generation_id=generation_id,
+                listener=heard.listen,
+            )
+        except _FUNCTIONS_FAULT as error:
+            return ColdStart((), freeze=Freeze(init_ms=0.0, failure=_told(error)))
+        await trio.sleep(_AGE_S)
+        seen = [
+            await _clone(starter, version, taken, events, generation_id=generation_id)
+            for _ in range(clones)
+        ]
+    ready = taken.ready
+    freeze = Freeze(
+        init_ms=ready.duration_us / 1e3,
+        steps_us=ready.steps,
+        hooks=_hooks(ready.report),
+        fixers=_fixers(ready.report),
+        notes=tuple(str(note) for note in _list(ready.report, "notes")),
+        connections=tuple(ready.connections),
+    )
+    return ColdStart(tuple(seen), heard.taps(), heard.globals(), freeze)
+
+
+async def _clone(
+    starter: Starter,
+    version: FunctionVersion,
+    taken: Taken,
+    events: Sequence[Any],
+    *,
+    generation_id: UUID | None,
+) -> Observation:
+    heard = _Heard()
+    wake = Wake()
+    try:
+        async with starter.restored(
+            version,
+            snapshot=taken.snapshot,
+            reseed_kernel=generation_id is None,
+            generation_id=generation_id,
+            listener=heard.listen,
+        ) as environment:
+            start = environment.start
+            wake = Wake(
+                took_ms=start.took_ms,
+                runtime_ms=start.runtime_ms,
+                engine_ms=start.engine_ms,
+                steps_us=start.steps_us,
+                hooks=_hooks(start.report),
+                fixers=_fixers(start.report),
+                clock_off_ms=start.clock_off_ms,
+            )
+            bodies = [json.dumps(event).encode() for event in events]
+            try:
+                answers = await trial.hand(environment, bodies, region=starter.region)
+            except trio.TooSlowError:
+                raise StartTimeout(
+                    f"the handler did not answer within its Timeout of {version.timeout_s} s"
+                ) from None
+    except _FUNCTIONS_FAULT as error:
+        return Observation((), wake=evolve(wake, failure=_told(error)))
+    given = tuple(f"00000000-0000-4000-8000-{number:012d}" for number in range(len(events)))
+    return Observation(
+        tuple(_answer(answer, number, given) for number, answer in enumerate(answers)),
+        files=heard.files(),
+        draws=heard.taps(),
+        wake=wake,
+    )
+
+
+def _answer(answer: trial.Answer, number: int, given: Sequence[str]) -> Answer:
+    sent: dict[int, bytes] = {}
+    for record in map(json.loads, answer.records):
+        if record["kind"] == "sent":
+            connection = record["connection"]
+            sent[connection] = sent.get(connection, b"") + bytes.fromhex(record["data"])
+    return Answer(
+        _value(answer.payload),
+        error_type=answer.error_type,
+        logs=answer.log,
+        outbound=tuple(sent[connection] for connection in sorted(sent)),
+        given=(given[number],),
+        began_s=answer.began_s,
+        ended_s=answer.ended_s,
+    )
+
+
+def _value(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return payload.decode(errors="replace")
+
+
+class _Heard:
+    """A listener that keeps a traced guest's records."""
+
+    def __init__(self) -> None:
+        self._records: list[dict[str, Any]] = []
+
+    def listen(self, line: LogLine) -> None:
+        if line.source is wire.LogSource.RECORD:
+            self._records.append(json.loads(line.text))
+
+    def taps(self) -> tuple[Tap, ...]:
+        return tuple(Tap(r["source"], r["at"], r["value"]) for r in self._of("tap"))
+
+    def globals(self) -> tuple[Global, ...]:
+        return tuple(Global(r["name"], r["value"]) for r in self._of("global"))
+
+    def files(self) -> tuple[str, ...]:
+        """As they were after the last event."""
+        names: tuple[str, ...] = ()
+        for record in self._of("files"):
+            names = tuple(record["names"])
+        return names
+
+    def _of(self, kind: str) -> Iterable[dict[str, Any]]:
+        return (record for record in self._records if record["kind"] == kind)
+
+
+def _hooks(report: dict[str, Any]) -> tuple[Hook, ...]:
+    return tuple(
+        Hook(name=str(hook["name"]), us=int(hook["us"]), ok=bool(hook["ok"]))
+        for hook in _list(report, "hooks")
+    )
+
+
+def _fixers(report: dict[str, Any]) -> tuple[Fixer, ...]:
+    return tuple(
+        Fixer(
+            name=str(fixer["name"]),
+            result=str(fixer["result"]),
+            us=int(fixer["us"]),
+            detail=str(fixer["detail"]),
+            version=str(fixer["version"]),
+            essential=bool(fixer["essential"]),
+        )
+        for fixer in _list(report, "fixers")
+    )
+
+
+def _list(report: dict[str, Any], name: str) -> list[Any]:
+    value = report.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _told(error: ThawError) -> str:
+    """A function's own failure in a line; the error's body is the runtime's, with type and message."""
+    body = getattr(error, "body", "")
+    try:
+        shape = json.loads(body) if body else {}
+    except (ValueError, RecursionError):
+        shape = {}
+    if isinstance(shape, dict) and shape.get("errorMessage"):
+        return f"{shape.get('errorType', 'Error')}: {shape['errorMessage']}"
+    return str(error)
