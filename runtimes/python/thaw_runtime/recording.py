@@ -58,6 +58,7 @@ _SHORTEST: Final = 4
 """Characters: a shorter value identifies nothing."""
 _DEPTH: Final = 4
 _FRAMES: Final = 80
+_OWN: Final = os.path.dirname(os.path.abspath(__file__)) + "/"
 
 
 class Recorder:
@@ -121,6 +122,8 @@ class Recorder:
 
     def _user_of(self, frame: FrameType | None) -> str:
         """The nearest line of the function's own code that led here, else of a library in its bundle, else nothing."""
+        if frame is not None and frame.f_code.co_filename.startswith(_OWN):
+            return ""  # thaw_runtime's own question
         library = ""
         for _ in range(_FRAMES):
             if frame is None:

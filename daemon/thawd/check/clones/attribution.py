@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import TYPE_CHECKING, Final
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .observation import ColdStart, Global, Tap
+
+_Source = TypeVar("_Source")
 
 _PART_LENGTH: Final = 8
 """Characters from which a part of a value identifies it."""
@@ -26,12 +29,12 @@ def made_by(values: Sequence[str], starts: Sequence[ColdStart]) -> tuple[Tap, ..
     recorded = [start.taps for start in starts]
     if not all(recorded):
         return ()
-    fitting = [
-        {(tap.source, tap.at): tap for tap in taps if _fits(value, tap.value)}
-        for value, taps in zip(values, recorded, strict=True)
-    ]
-    common = [key for key in fitting[0] if all(key in others for others in fitting[1:])]
-    return tuple(fitting[0][key] for key in common)
+    return _common(
+        [
+            [((tap.source, tap.at), tap, _fit(value, tap.value)) for tap in taps]
+            for value, taps in zip(values, recorded, strict=True)
+        ]
+    )
 
 
 def kept_in(values: Sequence[str], starts: Sequence[ColdStart]) -> tuple[Global, ...]:
@@ -39,33 +42,61 @@ def kept_in(values: Sequence[str], starts: Sequence[ColdStart]) -> tuple[Global,
     recorded = [start.globals for start in starts]
     if not all(recorded):
         return ()
-    fitting = [
-        {each.name: each for each in names if _fits(value, each.value)}
-        for value, names in zip(values, recorded, strict=True)
-    ]
-    common = [key for key in fitting[0] if all(key in others for others in fitting[1:])]
-    return tuple(fitting[0][key] for key in common)
+    return _common(
+        [
+            [(each.name, each, _fit(value, each.value)) for each in names]
+            for value, names in zip(values, recorded, strict=True)
+        ]
+    )
 
 
-def _fits(said: str, made: str) -> bool:
-    ours, theirs = set(_writings(said)), set(_writings(made))
+class _Fit(IntEnum):
+    """How well a value and where it may come from go together."""
+
+    NOT = 0
+    PARTLY = 1
+    WHOLLY = 2
+
+
+def _common(starts: Sequence[Sequence[tuple[object, _Source, _Fit]]]) -> tuple[_Source, ...]:
+    """The sources that fit in every start; those that fit wholly, where there are any.
+
+    Two times of one second have ten digits in common, and only one of them is the value.
+    """
+    for least in (_Fit.WHOLLY, _Fit.PARTLY):
+        fitting = [{key: source for key, source, fit in start if fit >= least} for start in starts]
+        common = [key for key in fitting[0] if all(key in others for others in fitting[1:])]
+        if common:
+            return tuple(fitting[0][key] for key in common)
+    return ()
+
+
+def _fit(said: str, made: str) -> _Fit:
+    ours, theirs = set(_whole(said)), set(_whole(made))
     if ours & theirs:
-        return True
-    return any(
+        return _Fit.WHOLLY
+    ours.update(_parts(said))
+    theirs.update(_parts(made))
+    partly = bool(ours & theirs) or any(
         len(short) >= _PART_LENGTH and short in long
         for a in ours
         for b in theirs
         for short, long in ((a, b), (b, a))
     )
+    return _Fit.PARTLY if partly else _Fit.NOT
 
 
-def _writings(value: str) -> Iterable[str]:
+def _parts(value: str) -> Iterable[str]:
+    """What a value is put together of, where that is long enough to tell."""
+    return (part.lower() for part in _SEPARATOR.split(value.strip()) if len(part) >= _PART_LENGTH)
+
+
+def _whole(value: str) -> Iterable[str]:
     """The ways one value is written: with and without dashes, in hexadecimal, base64, decimal."""
     text = value.strip()
     yield text
     plain = text.replace("-", "").lower()
     yield plain
-    yield from (part.lower() for part in _SEPARATOR.split(text) if len(part) >= _PART_LENGTH)
     raw = _bytes(text, plain)
     if raw is not None:
         yield raw.hex()
