@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import trio
@@ -57,6 +57,10 @@ class FakeFunction:
     protected: bool = True
     """Whether thaw_runtime is in the image."""
     log: tuple[str, ...] = ()
+    records: Callable[[str], Sequence[dict[str, object]]] = lambda _phase: ()
+    """What a traced process records during `init`, `restore` and `invoke`."""
+    freeze_report: dict[str, object] = field(factory=lambda: {"fixers": []})
+    thaw_report: dict[str, object] = field(factory=dict)
     inits: int = 0
     restores: list[wire.Restore] = field(factory=list)
 
@@ -132,10 +136,16 @@ class _Agent:
             await self._port.send_all(failed.encode() + exited.encode())
             return False
         self._machine.memory["function"] = request.function_name
+        self._machine.memory["init"] = function.inits
+        self._machine.memory["trace"] = request.trace
+        self._machine.memory["skip_fixers"] = request.skip_fixers
+        await self._record("init")
         snapshot = request.initialization_type == "snap-start"
         ready: wire.Message = (
             wire.SnapshotReady(
-                duration_us=2000, report={"fixers": []} if function.protected else {}
+                duration_us=2000,
+                report=function.freeze_report if function.protected else {},
+                connections=["10.0.0.5:5432"] if request.trace else [],
             )
             if snapshot
             else wire.InitDone(duration_us=1000)
@@ -153,8 +163,19 @@ class _Agent:
             )
             await self._port.send_all(failed.encode())
             return False
-        await self._port.send_all(wire.Restored(steps={"clock": 10}, runtime_us=1500).encode())
+        await self._record("restore")
+        restored = wire.Restored(
+            steps={"clock": 10}, runtime_us=1500, clock_off_ms=40, report=function.thaw_report
+        )
+        await self._port.send_all(restored.encode())
         return True
+
+    async def _record(self, phase: str, stream: int = wire.MACHINE_STREAM) -> None:
+        for record in self._function.records(phase) if self._machine.memory.get("trace") else ():
+            line = json.dumps(record).encode()
+            await self._port.send_all(
+                wire.encode_log(line, wire.LogSource.RECORD, timestamp_us=1, stream=stream)
+            )
 
     async def _invoke(self, stream: int, request: wire.Invoke, event: bytes) -> bool:
         for line in self._function.log:
@@ -162,6 +183,7 @@ class _Agent:
                 line.encode(), wire.LogSource.STDOUT, timestamp_us=1, stream=stream
             )
             await self._port.send_all(frame)
+        await self._record("invoke", stream)
         head: wire.Message
         try:
             body = await self._function.handler(event, request, self._machine.memory)

@@ -1,6 +1,6 @@
 """Base snapshots: a booted guest whose agent is up, and nothing of any function.
 
-There is one an image and memory size. Every start begins with one, so that a kernel boots once an image and not once a
+There is one an image and size of the machine. Every start begins with one, so that a kernel boots once an image and not once a
 start.
 """
 
@@ -54,6 +54,7 @@ class BaseSnapshots:
     _images: ImageStore
     _placeholder: Path
     _boot_deadline_s: float = 60.0
+    _vcpus: int = 1
     _making: dict[str, trio.Lock] = field(factory=lambda: defaultdict(trio.Lock))
 
     def spec(self, image: Image, memory_mib: int, *, code: Path | None = None) -> MachineSpec:
@@ -64,6 +65,7 @@ class BaseSnapshots:
             root=image.root,
             code=code or self._placeholder,
             memory_mib=memory_mib,
+            vcpus=self._vcpus,
         )
 
     async def ensure(self, runtime: str, memory_mib: int) -> Snapshot:
@@ -73,7 +75,10 @@ class BaseSnapshots:
         """
         image = self._images.find(runtime)
         spec = self.spec(image, memory_mib)
-        identity = f"{self._engine.identity}\n{image.digest}\n{memory_mib}\n{spec.command_line}\n{spec.kernel}"
+        size = f"{memory_mib} MiB, {spec.vcpus} processors"
+        identity = (
+            f"{self._engine.identity}\n{image.digest}\n{size}\n{spec.command_line}\n{spec.kernel}"
+        )
         path = self._store.base_path(hashlib.blake2b(identity.encode(), digest_size=12).hexdigest())
         async with self._making[path.name]:
             if self._store.exists(path):

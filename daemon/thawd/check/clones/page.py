@@ -48,6 +48,8 @@ _STALE: Final = Rule(
 )
 _CACHED: Final = " was made unique at init"
 """How thaw_runtime's notes on globals read (`leftovers.cached_values`)."""
+_IDLE: Final = frozenset({"absent", "skipped"})
+"""Results of fixers that did nothing."""
 RULES: Final = {rule.id: rule for rule in (_START_FAILED, _RESTORE_FAILED, _HANDLER_FAILED, _STALE)}
 
 
@@ -81,10 +83,11 @@ def sections(observed: Observed, comparison: Comparison | None) -> Iterator[Sect
     freezes = [start.freeze for start in observed.starts]
     if any(freeze.hooks for freeze in freezes) or any(wake.hooks for wake in wakes):
         yield _hooks(freezes, wakes)
-    served = [wake for wake in wakes if wake.took_ms]
+    served = [wake for wake in wakes if wake.steps_us]
     if served:
         yield _restore(served)
-        yield _fixers(freezes, served)
+    if any(fixer.result not in _IDLE for wake in served for fixer in wake.fixers):
+        yield _fixers(served)
     stale = list(_stale(freezes, served))
     if stale:
         yield Section("Stale and left as it is", lines=tuple(stale))
@@ -146,25 +149,16 @@ def _restore(wakes: Sequence[Wake]) -> Section:
     )
 
 
-def _fixers(freezes: Sequence[Freeze], wakes: Sequence[Wake]) -> Section:
+def _fixers(wakes: Sequence[Wake]) -> Section:
     rows = []
-    for fixer in (wakes[-1].fixers or freezes[-1].fixers)[:40]:
-        if fixer.result == "absent":
+    for fixer in wakes[-1].fixers:
+        if fixer.result in _IDLE:
             continue
-        took = [
-            each.us / 1e3 for wake in wakes for each in wake.fixers if each.name == fixer.name
-        ] or [0.0]
-        rows.append(
-            (
-                f"{fixer.name} {fixer.version}".strip(),
-                fixer.result,
-                f"{statistics.median(took):.2f}",
-                fixer.detail,
-            )
-        )
-    return Section(
-        "What thawd renewed in the function's process", ("fixer", "result", "ms", ""), tuple(rows)
-    )
+        took = [each.us / 1e3 for wake in wakes for each in wake.fixers if each.name == fixer.name]
+        name = f"{fixer.name} {fixer.version}".strip()
+        rows.append((name, fixer.result, f"{statistics.median(took):.2f}", fixer.detail))
+    title = "What thawd renewed in the function's process"
+    return Section(title, ("fixer", "result", "ms", ""), tuple(rows))
 
 
 def _stale(freezes: Sequence[Freeze], wakes: Iterable[Wake]) -> Iterator[str]:
