@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import cattrs
 from attrs import Attribute, Factory, field, fields, frozen
-from cattrs.errors import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError
+from cattrs.errors import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationNote,
+)
 
 from .errors import ConfigError
 
@@ -163,6 +169,14 @@ class LogConfig:
     """`auto`: console on a terminal, journal under systemd, else logfmt."""
 
 
+@frozen(kw_only=True)
+class FunctionConfig:
+    """What Lambda's API has no word for, of one function."""
+
+    skip_fixers: tuple[str, ...] = ()
+    """Fixers that its clones go without, by name; `*` is all of them. Holds for versions published from now on."""
+
+
 def _memory_share_mib() -> int:
     """Half of the machine's memory in MiB: the rest is for the page cache, which serves every snapshot's pages."""
     return max(256, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 // (1 << 20))
@@ -227,9 +241,13 @@ class Config:
     memory_budget_mib: int = field(factory=_memory_share_mib, validator=_at_least(64))
     """Memory all machines together may use, in MiB, as measured (PSS)."""
 
+    vcpus: int = field(default=1, validator=_at_least(1))
+    """Virtual processors of each machine. A snapshot has those that it was taken with."""
+
     pool: PoolConfig = field(factory=PoolConfig)
     limits: LimitsConfig = field(factory=LimitsConfig)
     log: LogConfig = field(factory=LogConfig)
+    functions: dict[str, FunctionConfig] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         if not self.listen:
@@ -411,14 +429,20 @@ def _converter(base: Path) -> cattrs.Converter:
             raise TypeError(f"{value!r} is {_article(value)}. Accepted: a path")
         return base / Path(value).expanduser()
 
-    def addresses(value: Any, _: Any) -> tuple[Address, ...]:
+    def strings(value: Any, example: str) -> tuple[str, ...]:
         if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise TypeError(f'{value!r} is not a list of strings. Accepted: ["unix:/path", ...]')
-        return tuple(parse_address(item) for item in value)
+            raise TypeError(f"{value!r} is not a list of strings. Accepted: {example}")
+        return tuple(value)
+
+    def addresses(value: Any, _: Any) -> tuple[Address, ...]:
+        return tuple(parse_address(item) for item in strings(value, '["unix:/path", ...]'))
 
     converter.register_structure_hook(float, number)
     converter.register_structure_hook(Path, directory)
     converter.register_structure_hook_func(lambda t: t == tuple[Address, ...], addresses)
+    converter.register_structure_hook_func(
+        lambda t: t == tuple[str, ...], lambda value, _: strings(value, '["random", ...]')
+    )
     return converter
 
 
@@ -434,18 +458,18 @@ def _article(value: object) -> str:
     return names.get(type(value), f"a {type(value).__name__}")
 
 
-def _problems(error: ClassValidationError, table: tuple[str, ...]) -> Iterator[str]:
+def _problems(error: BaseValidationError, table: tuple[str, ...]) -> Iterator[str]:
     """One line for each thing that is wrong, settings named in full (`pool.ready`)."""
     for problem in error.exceptions:
         name = next(
             (
-                note.name
+                note.name if isinstance(note, AttributeValidationNote) else str(note.index)
                 for note in getattr(problem, "__notes__", ())
-                if isinstance(note, AttributeValidationNote)
+                if isinstance(note, AttributeValidationNote | IterableValidationNote)
             ),
             None,
         )
-        if isinstance(problem, ClassValidationError):
+        if isinstance(problem, BaseValidationError):
             yield from _problems(problem, (*table, name) if name else table)
         elif isinstance(problem, ForbiddenExtraKeysError):
             known = [attribute.name for attribute in fields(problem.cl)]

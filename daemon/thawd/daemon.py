@@ -120,7 +120,12 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             engine=engine,
             snapshots=snapshots,
             bases=BaseSnapshots(
-                snapshots, engine, images, state / "empty-code-disk", config.limits.boot_deadline_s
+                snapshots,
+                engine,
+                images,
+                state / "empty-code-disk",
+                config.limits.boot_deadline_s,
+                vcpus=config.vcpus,
             ),
             images=images,
             find_disk=find_disk,
@@ -129,6 +134,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             restore_limit_s=config.limits.restore_limit_s,
             boot_deadline_s=config.limits.boot_deadline_s,
             init_limit_factor=_EMULATION_FACTOR if emulated else 1.0,
+            skip_fixers={name: one.skip_fixers for name, one in config.functions.items()},
         )
         fleet = await stack.enter_async_context(
             open_fleet(

@@ -242,6 +242,21 @@ class TestNoFalseAlarm:
 
         assert {("$", Verdict.TIME)} == judged(just_before)
 
+    def test_a_random_number_of_a_times_size_is_no_time(self):
+        numbers = (2_101_069_661_234_567_890, 1_520_771_780_987_654_321)
+        starts = observe(lambda s, c, e: numbers[s] + e * 10**17)
+
+        assert {("$", Verdict.GENERATOR)} == judged(starts)
+
+    def test_the_members_of_a_list_are_one_finding(self):
+        def wide(s, number, e):
+            return f"{(s * 1000 + number * 10 + e + 1) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}"
+
+        starts = observe(lambda s, c, e: {"drawn": [wide(s, number, e) for number in range(4)]})
+        (found,) = findings(compare(EVENTS, starts))
+
+        assert "`$.drawn[0]` and 3 like it in 2 of 2 clones" in found.message
+
     def test_without_a_clock_a_time_is_a_hint(self):
         starts = observe(lambda s, c, e: NOW - 3600 - s * 77.25)
         unwatched = [

@@ -72,7 +72,6 @@ class FunctionVersion:
     application_log_level: str = ""
     """With `log_format` JSON: lines below this level are dropped (Lambda API, `ApplicationLogLevel`)."""
     system_log_level: str = ""
-    skip_fixers: tuple[str, ...] = ()
     tracing_mode: str = "PassThrough"
     revision_id: str = ""
     last_modified: str = ""

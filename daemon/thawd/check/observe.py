@@ -62,7 +62,7 @@ async def observe(
         ThawError: A machine, an image or the guest failed. What the function itself does wrong is an observation.
     """
     if fixers_off:
-        version = evolve(version, skip_fixers=_EVERYTHING)
+        starter = evolve(starter, skip_fixers={version.function_name: _EVERYTHING})
     observed = []
     for _ in range(starts):
         observed.append(

@@ -31,7 +31,7 @@ from thawd.observe.logbook import EnvironmentLog, LogBook, new_stream_name
 from thawd.snapshots.base import BaseSnapshots, guest_memory_mib
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
     from uuid import UUID
 
@@ -66,7 +66,7 @@ class Starter:
     """Starts environments.
 
     `find_disk` finds the code disk of a deployment package (raises `BundleError`); `init_limit_factor` stretches
-    Lambda's 10 s init limit on emulated processors.
+    Lambda's 10 s init limit on emulated processors. `skip_fixers` names, by function, fixers that its clones go without.
     """
 
     engine: Engine
@@ -79,6 +79,7 @@ class Starter:
     restore_limit_s: float = RESTORE_LIMIT_S
     init_limit_factor: float = 1.0
     boot_deadline_s: float = 120.0
+    skip_fixers: Mapping[str, tuple[str, ...]] = field(factory=dict)
     _generations: count[int] = field(factory=lambda: count(time.time_ns() // 1_000_000))
 
     def open_log(self, version: FunctionVersion, *, kept: bool = True) -> EnvironmentLog:
@@ -270,7 +271,7 @@ class Starter:
             machine_id=identity.machine_id,
             boot_id=identity.boot_id,
             credentials=identity.credentials,
-            skip_fixers=list(version.skip_fixers),
+            skip_fixers=list(self.skip_fixers.get(version.function_name, ())),
             trace=trace,
         )
 

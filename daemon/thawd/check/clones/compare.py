@@ -227,15 +227,15 @@ def _look(parts: list[list[Atom]], answers: list[list[Answer | None]]) -> Verdic
         return (
             Verdict.HINT
         )  # nobody looked at the clock, which the test may have set equal in all clones
-    if all(atom.is_fine for atom in atoms) and all(
-        len({atom.text for atom in start}) == 1 and _ran_apart(own)
-        for start, own in zip(parts, answers, strict=True)
-    ):
-        return Verdict.TIME
     ages = [_age_s(atom, answer) for atom, answer in zip(atoms, flat, strict=True)]
     if any(age is None for age in ages):
         return Verdict.VALUE  # a number that could be a time, but of no time that matters here
-    return Verdict.TIME if all(age for age in ages) else None
+    old = all(age for age in ages)
+    shared = all(atom.is_fine for atom in atoms) and all(
+        len({atom.text for atom in start}) == 1 and _ran_apart(own)
+        for start, own in zip(parts, answers, strict=True)
+    )
+    return Verdict.TIME if old or shared else None
 
 
 def _ran_apart(answers: list[Answer | None]) -> bool:

@@ -10,7 +10,7 @@ from thawd.check.findings import Finding, Level, Location, Rule
 from .compare import CloneFinding, Comparison, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _RULES: Final = {
     Verdict.VALUE: Rule(
@@ -58,17 +58,18 @@ _RULES: Final = {
 RULES: Final = {rule.id: rule for rule in _RULES.values()}
 _SHOWN: Final = 48
 """Characters of a value in a message. A secret should not be readable in a CI log."""
+_INDEX: Final = re.compile(r"\[\d+\]")
 _PLACE: Final = re.compile(r"(?P<path>.+\.py):(?P<line>\d+)")
 
 
 def findings(comparison: Comparison) -> Iterator[Finding]:
-    """The comparison's findings as a report takes them."""
-    for found in comparison.findings:
+    """The comparison's findings as a report takes them: the members of a list are one."""
+    for found, others in _together(comparison.findings):
         rule = _RULES[found.verdict]
         yield Finding(
             rule.id,
             rule.level,
-            f"{rule.summary}: {_described(found)}",
+            f"{rule.summary}: {_described(found, others)}",
             rule.why,
             rule.fix,
             where=_where(found),
@@ -77,9 +78,22 @@ def findings(comparison: Comparison) -> Iterator[Finding]:
         )
 
 
-def _described(found: CloneFinding) -> str:
+def _together(found: Iterable[CloneFinding]) -> Iterator[tuple[CloneFinding, int]]:
+    """Findings that differ in an index only, as the first of them and how many more there are."""
+    groups: dict[object, list[CloneFinding]] = {}
+    for each in found:
+        makers = tuple((tap.source, tap.at) for tap in each.made_by)
+        keepers = tuple(_INDEX.sub("[]", one.name) for one in each.kept_in)
+        key = (each.verdict, _INDEX.sub("[]", each.path), makers, keepers)
+        groups.setdefault(key, []).append(each)
+    for group in groups.values():
+        yield min(group, key=lambda each: each.path), len(group) - 1
+
+
+def _described(found: CloneFinding, others: int) -> str:
+    path = f"`{found.path}`" + (f" and {others} like it" if others else "")
     parts = [
-        f"`{found.path}` in {found.clones} clones ({_shortened(found.values[0])}, {found.bits:.0f} bits)"
+        f"{path} in {found.clones} clones ({_shortened(found.values[0])}, {found.bits:.0f} bits)"
     ]
     if found.kept_in:
         parts.append("kept in " + ", ".join(f"`{each.name}`" for each in found.kept_in[:3]))
