@@ -11,6 +11,7 @@ from attrs import fields, has
 from thawd import config
 from thawd.config import (
     Config,
+    FunctionConfig,
     LimitsConfig,
     LogConfig,
     PoolConfig,
@@ -117,6 +118,7 @@ class TestValues:
             account_id = "123456789012"
             engine = "qemu-tcg"
             memory_budget_mib = 2048
+            vcpus = 2
             [pool]
             ready = 2
             idle_seconds = 1.5
@@ -129,6 +131,8 @@ class TestValues:
             [log]
             level = "debug"
             format = "json"
+            [functions.hello]
+            skip_fixers = ["random", "numpy"]
             """,
         )
 
@@ -141,9 +145,11 @@ class TestValues:
             account_id="123456789012",
             engine="qemu-tcg",
             memory_budget_mib=2048,
+            vcpus=2,
             pool=PoolConfig(ready=2, idle_seconds=1.5, max_machines=3, publish_concurrency=4),
             limits=LimitsConfig(boot_deadline_s=60, restore_limit_s=5, log_retention_mib=7),
             log=LogConfig(level="debug", format="json"),
+            functions={"hello": FunctionConfig(skip_fixers=("random", "numpy"))},
         )
         assert expected == load(file, {})
 
@@ -175,6 +181,15 @@ class TestValues:
             ("state_directory = 1", "state_directory: 1 is a whole number. Accepted: a path"),
             (f"runtime_directory = '/{'x' * 64}'", "Accepted: a path of at most 64 bytes"),
             (f"listen = ['unix:/{'x' * 107}']", "Accepted: a path of at most 107 bytes"),
+            ("vcpus = 0", "vcpus: 0 is too small. Accepted: 1 or more"),
+            (
+                "[functions.f]\nskip_fixer = []",
+                "functions.f.skip_fixer: unknown setting. Did you mean skip_fixers?",
+            ),
+            (
+                "[functions.f]\nskip_fixers = '*'",
+                "functions.f.skip_fixers: '*' is not a list of strings. Accepted: [",
+            ),
             ("[log]\nlevel = 'loud'", "log.level: 'loud' is not accepted. Accepted: debug, info"),
         ],
     )
@@ -278,7 +293,9 @@ def all_settings(cls: type = Config, table: str = "") -> list[str]:
     names = []
     for attribute in fields(cls):
         kind = {"pool": PoolConfig, "limits": LimitsConfig, "log": LogConfig}.get(attribute.name)
-        if kind is not None and has(kind):
+        if attribute.name == "functions":
+            names += all_settings(FunctionConfig, "functions.NAME.")
+        elif kind is not None and has(kind):
             names += all_settings(kind, f"{attribute.name}.")
         else:
             names.append(table + attribute.name)
