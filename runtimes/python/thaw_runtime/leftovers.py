@@ -25,13 +25,10 @@ SHARED_BY_ALL: Final = (
 
 _MOST: Final = 40
 _HANDLED: Final = frozenset(
-    {
-        # The interpreter's own. Run in a live process they would declare its threads dead and its locks free.
-        "threading", "logging", "concurrent.futures.thread", "asyncio.events", "_weakrefset", "weakref", "warnings",
-        # Renewed by a fixer.
-        "random", "Crypto.PublicKey.RSA", "uuid_utils", "_uuid_utils", "uuid_utils._uuid_utils",
-    }
-)  # fmt: skip
+    {"Crypto.PublicKey.RSA", "uuid_utils", "_uuid_utils", "uuid_utils._uuid_utils"}
+)
+"""Renewed by a fixer. The standard library's own are not looked at: what of them repeats has a fixer too, and the rest,
+run in a live process, would declare its threads dead and its locks free."""
 
 
 def cached_values() -> list[str]:
@@ -66,7 +63,7 @@ def fork_handlers() -> list[str]:
     return [
         f"{name} repairs itself after fork() and is not called after a restore: it may hold state that clones share"
         for name in sorted(modules - _HANDLED - {"None"})
-        if not name.startswith("thaw_runtime")
+        if name.partition(".")[0] not in {"thaw_runtime", *sys.stdlib_module_names}
     ]
 
 
