@@ -323,7 +323,8 @@ class Agent:
                 if self._traced and isinstance(message.get("record"), dict):
                     self._record(message["record"])
                 report = message.get("report")
-                if isinstance(report, dict):
+                # Once more encoded: text outside of ASCII takes more room then.
+                if isinstance(report, dict) and len(json.dumps(report)) <= _LARGEST_REPORT:
                     self._report = report
                     self._steps |= _steps_of(report)
 

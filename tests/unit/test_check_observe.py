@@ -89,6 +89,19 @@ async def test_two_starts_two_clones_each_the_same_events(
     assert (found.path, found.verdict) == ("$.id", Verdict.VALUE)
 
 
+async def test_records_that_are_none_are_no_harm(tmp_path: Path, autojump_clock: MockClock) -> None:
+    function = FakeFunction(
+        records=lambda _phase: [
+            [], "x", 3, {}, {"kind": "tap"}, {"kind": "tap", "source": 1, "at": [], "value": {}},
+            {"kind": "sent", "connection": "x", "data": 4}, {"kind": "sent", "connection": 1, "data": "zz"},
+            {"kind": "files", "names": 3}, {"kind": "global", "name": "a"}, {"kind": ["tap"]},
+        ]
+    )  # fmt: skip
+    seen = await observed(tmp_path, function)
+
+    assert seen.starts[0].taps == seen.starts[0].globals == seen.starts[0].clones[0].files == ()
+
+
 async def test_worst_case_and_without_fixers_reach_the_guest(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

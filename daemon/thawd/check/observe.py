@@ -7,6 +7,7 @@ version's log. One machine runs at a time: clones that compete for processors wo
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -23,7 +24,7 @@ from .clones import Answer, ColdStart, Global, Observation, Tap
 from .clones.observation import Fixer, Freeze, Hook, Observed, Wake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
     from uuid import UUID
 
     from thawd.catalog.models import FunctionVersion
@@ -167,10 +168,11 @@ async def _clone(
 
 def _answer(answer: trial.Answer, number: int, given: Sequence[str]) -> Answer:
     sent: dict[int, bytes] = {}
-    for record in map(json.loads, answer.records):
-        if record["kind"] == "sent":
-            connection = record["connection"]
-            sent[connection] = sent.get(connection, b"") + bytes.fromhex(record["data"])
+    for record in map(_record, answer.records):
+        match record:
+            case {"kind": "sent", "connection": int(connection), "data": str(data)}:
+                with suppress(ValueError):
+                    sent[connection] = sent.get(connection, b"") + bytes.fromhex(data)
     return Answer(
         _value(answer.payload),
         error_type=answer.error_type,
@@ -197,44 +199,74 @@ class _Heard:
 
     def listen(self, line: LogLine) -> None:
         if line.source is wire.LogSource.RECORD:
-            self._records.append(json.loads(line.text))
+            self._records.append(_record(line.text))
 
     def taps(self) -> tuple[Tap, ...]:
-        return tuple(Tap(r["source"], r["at"], r["value"]) for r in self._of("tap"))
+        return tuple(
+            Tap(source, at, value)
+            for record in self._records
+            for source, at, value in _texts(record, "tap", "source", "at", "value")
+        )
 
     def globals(self) -> tuple[Global, ...]:
-        return tuple(Global(r["name"], r["value"]) for r in self._of("global"))
+        return tuple(
+            Global(name, value)
+            for record in self._records
+            for name, value in _texts(record, "global", "name", "value")
+        )
 
     def files(self) -> tuple[str, ...]:
         """As they were after the last event."""
-        names: tuple[str, ...] = ()
-        for record in self._of("files"):
-            names = tuple(record["names"])
-        return names
+        for record in reversed(self._records):
+            if record.get("kind") == "files":
+                return tuple(map(str, _list(record, "names")))
+        return ()
 
-    def _of(self, kind: str) -> Iterable[dict[str, Any]]:
-        return (record for record in self._records if record["kind"] == kind)
+
+def _record(line: str) -> dict[str, Any]:
+    """A record as the guest wrote it. It comes from the function's own process, and may be anything."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _texts(record: dict[str, Any], kind: str, *names: str) -> Iterator[tuple[str, ...]]:
+    """These members of a record of this kind, if it has them all."""
+    values = tuple(record.get(name) for name in names)
+    if record.get("kind") == kind and all(isinstance(value, str) for value in values):
+        yield tuple(map(str, values))
 
 
 def _hooks(report: dict[str, Any]) -> tuple[Hook, ...]:
     return tuple(
-        Hook(name=str(hook["name"]), us=int(hook["us"]), ok=bool(hook["ok"]))
-        for hook in _list(report, "hooks")
+        Hook(name=str(hook.get("name")), us=_number(hook, "us"), ok=bool(hook.get("ok")))
+        for hook in _members(report, "hooks")
     )
 
 
 def _fixers(report: dict[str, Any]) -> tuple[Fixer, ...]:
     return tuple(
         Fixer(
-            name=str(fixer["name"]),
-            result=str(fixer["result"]),
-            us=int(fixer["us"]),
-            detail=str(fixer["detail"]),
-            version=str(fixer["version"]),
-            essential=bool(fixer["essential"]),
+            name=str(fixer.get("name")),
+            result=str(fixer.get("result")),
+            us=_number(fixer, "us"),
+            detail=str(fixer.get("detail") or ""),
+            version=str(fixer.get("version") or ""),
+            essential=bool(fixer.get("essential")),
         )
-        for fixer in _list(report, "fixers")
+        for fixer in _members(report, "fixers")
     )
+
+
+def _members(report: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    return [member for member in _list(report, name) if isinstance(member, dict)]
+
+
+def _number(record: dict[str, Any], name: str) -> int:
+    value = record.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _list(report: dict[str, Any], name: str) -> list[Any]:
