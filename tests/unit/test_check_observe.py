@@ -12,7 +12,7 @@ from thawd.catalog.models import ApplyOn
 from thawd.check.clones import Verdict, compare, exchange
 from thawd.check.clones.page import findings, sections
 from thawd.check.observe import observe
-from thawd.cli.clone_test import report_of
+from thawd.cli.clones import report_of
 from thawd.fleet.start import Starter
 from thawd.guest.testing import FakeFunction, HandlerError
 from thawd.observe.logbook import LogBook

@@ -96,15 +96,15 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         if path.exists():
             report = _linted(arguments, path, terminal)
             if arguments.clones:
-                from . import clone_test  # noqa: PLC0415 - httpx and trio, which a lint has no need of
+                from . import clones  # noqa: PLC0415 - httpx and trio, which a lint has no need of
 
-                report = _with_clones(report, path, clone_test.of_path(arguments, path, terminal))
+                report = _with_clones(report, path, clones.of_path(arguments, path, terminal))
         else:
-            from . import clone_test  # noqa: PLC0415
+            from . import clones  # noqa: PLC0415
 
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="thaw-check-"))
             try:
-                code, tested = clone_test.of_function(arguments, Path(folder), terminal)
+                code, tested = clones.of_function(arguments, Path(folder), terminal)
             except DaemonUnreachable as error:
                 terminal.note(f"thaw: no file {path}, and no function to ask for: {error}")
                 return Exit.NO_INPUT

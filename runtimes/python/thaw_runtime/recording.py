@@ -9,19 +9,19 @@ into a socket, before TLS). None of them changes what the function sees.
 from __future__ import annotations
 
 import functools
-import gc
 import itertools
 import os
 import sys
 import threading
-from types import FrameType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from thaw_runtime import leftovers
+from thaw_runtime.held import SHORTEST, as_text, held
 from thaw_runtime.imports import PostImport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from types import FrameType, ModuleType
 
     Emit = Callable[[dict[str, Any]], None]
 
@@ -52,11 +52,6 @@ _MOST_GLOBALS: Final = 2000
 _MOST_SENT: Final = 256 * 1024
 """Bytes that are recorded of all that a process sends."""
 _PIECE: Final = 16 * 1024
-_LONGEST: Final = 400
-"""Characters of a value."""
-_SHORTEST: Final = 4
-"""Characters: a shorter value identifies nothing."""
-_DEPTH: Final = 4
 _FRAMES: Final = 80
 _OWN: Final = os.path.dirname(os.path.abspath(__file__)) + "/"
 
@@ -110,7 +105,7 @@ class Recorder:
         try:
             value = call(*args, **kwargs)
             text = as_text(value)
-            if text is not None and len(text) >= _SHORTEST:
+            if text is not None and len(text) >= SHORTEST:
                 at = self._user_of(sys._getframe(2))
                 key = (source, at, text)
                 if at and key not in self._seen and len(self._seen) < _MOST:
@@ -206,104 +201,3 @@ def _tapped_method(
         return asked(source, call, args, kwargs)
 
     return tapped
-
-
-def as_text(value: Any) -> str | None:
-    """A value as it would be looked for in a response; None for what holds no chance."""
-    if isinstance(value, bytes | bytearray):
-        return bytes(value[: _LONGEST // 2]).hex()
-    if isinstance(value, str):
-        return value[:_LONGEST]
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return repr(value)
-    kind = type(value)
-    if (kind.__module__, kind.__name__) in {("uuid", "UUID"), ("uuid_utils", "UUID")}:
-        return str(value)
-    if (kind.__module__, kind.__name__) == ("datetime", "datetime"):
-        text: str = value.isoformat()
-        return text
-    if isinstance(value, list | tuple) and 0 < len(value) <= 64:
-        parts = [as_text(part) for part in value]
-        return " ".join(part for part in parts if part is not None)[:_LONGEST] or None
-    return None
-
-
-def held() -> Iterator[tuple[str, str]]:
-    """What the function's own modules hold, as name and text: globals, and what hangs on them to a depth of four."""
-    seen: set[int] = set()
-    for module in leftovers.own_modules():
-        for name, value in list(vars(module).items()):
-            if not name.startswith("__"):
-                yield from _within(f"{module.__name__}.{name}", value, module.__name__, seen, 0)
-
-
-def _within(
-    name: str, value: Any, module: str, seen: set[int], depth: int
-) -> Iterator[tuple[str, str]]:
-    text = as_text(value)
-    if text is not None and not isinstance(value, list | tuple):
-        if len(text) >= _SHORTEST:
-            yield name, text
-        return
-    if depth >= _DEPTH or id(value) in seen or isinstance(value, ModuleType):
-        return
-    seen.add(id(value))
-    for part, inner in _parts(value, module):
-        yield from _within(f"{name}{part}", inner, module, seen, depth + 1)
-
-
-def _parts(value: Any, module: str) -> Iterator[tuple[str, Any]]:
-    """What one object holds, as the suffix a person would write and the object. Runs no code of anybody's."""
-    if isinstance(value, dict):
-        for key, inner in list(value.items())[:200]:
-            yield f"[{key!r}]", inner
-    elif isinstance(value, list | tuple):
-        for number, inner in enumerate(value[:200]):
-            yield f"[{number}]", inner
-    elif isinstance(value, set | frozenset):
-        for inner in list(value)[:200]:
-            yield " (member)", inner
-    elif isinstance(value, functools._lru_cache_wrapper):
-        yield from ((" (cached)", result) for result in _cached(value))
-    elif isinstance(value, FunctionType):
-        if value.__module__ != module:
-            return
-        for number, inner in enumerate(value.__defaults__ or ()):
-            yield f" (default {number})", inner
-        for key, inner in (value.__kwdefaults__ or {}).items():
-            yield f" (default {key})", inner
-        for variable, cell in zip(
-            value.__code__.co_freevars, value.__closure__ or (), strict=False
-        ):
-            try:
-                yield f" (variable {variable})", cell.cell_contents
-            except ValueError:  # not assigned yet
-                continue
-    elif isinstance(value, MethodType | property | staticmethod | classmethod):
-        return
-    elif isinstance(value, type):
-        if value.__module__ == module:
-            for key, inner in list(vars(value).items()):
-                if not key.startswith("__"):
-                    yield f".{key}", inner
-    else:
-        attributes = getattr(value, "__dict__", None)
-        if isinstance(attributes, dict):
-            for key, inner in list(attributes.items())[:200]:
-                yield f".{key}", inner
-
-
-def _cached(cache: Any) -> Iterator[Any]:
-    """What a cached function remembers. It has no reader, but the garbage collector is shown it all.
-
-    An unbounded cache is a dict; a bounded one shows keys and results themselves.
-    """
-    for referent in gc.get_referents(cache):
-        if referent is vars(cache):
-            continue
-        if isinstance(referent, dict):
-            yield from (r for r in referent.values() if type(r).__name__ != "_lru_list_elem")
-        elif not callable(referent):
-            yield referent

@@ -19,7 +19,7 @@ from thawd.check.clones import (
     Tap,
     exchange,
 )
-from thawd.cli import clone_test
+from thawd.cli import clones
 from thawd.cli.main import main
 from thawd.errors import BundleError, DaemonUnreachable
 
@@ -81,7 +81,7 @@ class Daemon:
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> Daemon:
     daemon = Daemon()
-    monkeypatch.setattr(clone_test, "connect", lambda _arguments: daemon)
+    monkeypatch.setattr(clones, "connect", lambda _arguments: daemon)
     return daemon
 
 
@@ -161,7 +161,7 @@ def test_a_name_without_a_daemon_says_both(
     def connect(_arguments: object) -> None:
         raise DaemonUnreachable("nobody there")
 
-    monkeypatch.setattr(clone_test, "connect", connect)
+    monkeypatch.setattr(clones, "connect", connect)
     assert main(["check", "nothing"]) == 66
     assert "no file nothing, and no function to ask for: nobody there" in capsys.readouterr().err
 
@@ -176,9 +176,9 @@ def test_a_name_without_a_daemon_says_both(
     ],
 )
 def test_the_handler_is_found(files: dict[str, str], handler: str) -> None:
-    assert clone_test.find_handler(zipped(**files)) == handler
+    assert clones.find_handler(zipped(**files)) == handler
 
 
 def test_a_bundle_without_a_handler_says_how_to_name_it() -> None:
     with pytest.raises(BundleError, match="--handler MODULE"):
-        clone_test.find_handler(zipped(app="x = (", package__app="def handler(e, c): ..."))
+        clones.find_handler(zipped(app="x = (", package__app="def handler(e, c): ..."))
