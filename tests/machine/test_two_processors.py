@@ -83,13 +83,14 @@ async def observe(folder: Path, images: Path) -> Seen:
     code = await bundles.add(bundle(FUNCTIONS / "spin"))
     engine = await QemuEngine.find(Platform.TCG, runtime_directory=folder / "run")
     image_store = ImageStore(images)
+    logs = LogBook(folder / "logs")
     starter = Starter(
         engine=engine,
         snapshots=store,
         bases=BaseSnapshots(store, engine, image_store, folder / "placeholder", 120.0, vcpus=2),
         images=image_store,
         find_disk=lambda _: code.disk,
-        logs=LogBook(folder / "logs"),
+        logs=logs,
         region="us-east-1",
         restore_limit_s=30.0,
     )
@@ -99,6 +100,7 @@ async def observe(folder: Path, images: Path) -> Seen:
         renewed = [await clone(starter, taken) for _ in range(CLONES)]
         # A clone with its template's generation id gives the kernel no reason to renew its generator by itself.
         left = [await clone(starter, taken, generation_id) for _ in range(2)]
+    logs.close()
     return Seen(renewed, left)
 
 
