@@ -21,7 +21,7 @@ class TorchFixer(Fixer):
     """torch.manual_seed() is watched during init; the generators themselves are seeded after the restore."""
 
     essential = True
-    versions = ("2.0", "2.9")
+    versions = ("2.13", "2.13")
 
     def __init__(self) -> None:
         self._module: Any = None
