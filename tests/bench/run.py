@@ -1,4 +1,4 @@
-"""`./dev bench`: what starts and invocations cost, side by side in one run; JSON and a plot.
+"""`./dev bench`: what starts, invocations and fixers cost, side by side in one run; JSON and a plot.
 
 Every round does each kind once, so that a machine whose speed drifts drifts for all of them; ratios are taken within a
 round. Absolute times say something about this machine only.
@@ -18,6 +18,7 @@ import trio
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "machine"))
 
+import fixers
 from live import Daemon, create, publish
 
 from thawd.images.store import ImageStore
@@ -43,6 +44,11 @@ def main() -> None:
         daemon = Daemon(Path(folder) / "state", Path(folder) / "run", images, settings).start()
         try:
             result = measure(daemon, arguments.rounds, arguments.restores)
+            with daemon.client() as client:
+                result["fixers_us"] = {
+                    "warm": fixers.warm(),
+                    "first in a clone": fixers.in_clones(client, arguments.restores),
+                }
         finally:
             daemon.stop()
     arguments.output.mkdir(exist_ok=True)
@@ -121,6 +127,15 @@ def show(result: dict) -> None:
     print(
         f"publish  {result['publish_ms']:.0f} ms; private memory of a paused clone {result['private_mib']:.1f} MiB"
     )
+    warm, clone = result["fixers_us"].values()
+    print(f"\n{'fixer':16} {'warm us':>10} {'first in a clone us':>20}")
+    for name in sorted(clone | warm, key=lambda name: (name == "total", name)):
+        print(f"{name:16} {_whole(warm.get(name)):>10} {_whole(clone.get(name)):>20}")
+    print(f"warm, all of them: {warm['total'] / fixers.BAR_US:.0%} of {fixers.BAR_US} us")
+
+
+def _whole(number: float | None) -> str:
+    return "-" if number is None else f"{number:.0f}"
 
 
 def plot(result: dict, target: Path) -> None:
@@ -130,7 +145,7 @@ def plot(result: dict, target: Path) -> None:
     import matplotlib.pyplot as plt
 
     kinds = list(result["p50_ms"])
-    figure, axes = plt.subplots(figsize=(7, 3))
+    figure, (axes, below) = plt.subplots(2, figsize=(7, 8), height_ratios=(3, 5))
     axes.boxplot(
         [result["samples_ms"][kind] for kind in kinds], orientation="horizontal", showfliers=False
     )
@@ -139,6 +154,17 @@ def plot(result: dict, target: Path) -> None:
     axes.set_xlabel("milliseconds to the first response (ping: one frame there and back)")
     axes.set_title(result["engine"], fontsize=8)
     axes.grid(axis="x", alpha=0.3)
+    clone = result["fixers_us"]["first in a clone"]
+    names = sorted(clone, key=clone.__getitem__)
+    for offset, (label, times) in zip((-0.2, 0.2), result["fixers_us"].items(), strict=True):
+        places = [number + offset for number in range(len(names))]
+        below.barh(places, [times.get(name, 0) for name in names], height=0.4, label=label)
+    below.axvline(fixers.BAR_US, color="grey", linestyle="--", label="bar for the warm total")
+    below.set_yticks(range(len(names)), names)
+    below.set_xscale("log")
+    below.set_xlabel("microseconds to make a process unique again, by fixer")
+    below.legend(fontsize=8)
+    below.grid(axis="x", alpha=0.3)
     figure.tight_layout()
     figure.savefig(target, dpi=120)
 
