@@ -163,8 +163,5 @@ def test_a_kernel_that_is_not_renewed_is_found_out(seen: Seen) -> None:
     assert repeated(seen.left, FROM_THE_KERNEL) > 0
 
 
-@pytest.mark.xfail(
-    reason="the main thread renews what lives in the process, when its other threads run again"
-)
 def test_no_read_of_openssl_in_another_thread_is_anothers(seen: Seen) -> None:
     assert repeated(seen.renewed, ("ssl, thread",)) == 0

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from thaw_runtime.draw import Draw
+from thaw_runtime.gate import Gate
 from thaw_runtime.registry import Registry, ThawFailed
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Session:
         self._after: list[dict[str, Any]] = []
         self._hooks: Any = None
         self._broken: str | None = None
+        self._gate = Gate()
         self.elapsed_us = 0
 
     def register(self, hooks: Any) -> None:
@@ -99,6 +101,7 @@ class Session:
             self._control.send("frozen", self._report(self._before))
         # What lives now is never scanned again: a collection in a clone does not touch, and so copy, these pages.
         gc.freeze()
+        self._gate.close()
 
     def thaw(self) -> None:
         """The first after-restore hook. Raises `ThawFailed` or `ControlError`: this machine must be killed."""
@@ -111,6 +114,7 @@ class Session:
             raise
         finally:
             self.elapsed_us = (time.perf_counter_ns() - began) // 1000
+            self._gate.open()
 
     def finish(self) -> None:
         """The last after-restore hook: tells the agent what ran."""
