@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from thaw_runtime import leftovers
 from thaw_runtime.held import SHORTEST, as_text, held
@@ -63,7 +64,8 @@ class Recorder:
         self._emit = emit
         self._inside = threading.local()
         self._seen: set[tuple[str, str, str]] = set()
-        self._connections: dict[int, int] = {}
+        self._connections: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self._opened = 0
         self._sent = 0
         root = os.path.realpath(os.environ.get("LAMBDA_TASK_ROOT") or "/var/task")
         self._root = root + "/"
@@ -90,7 +92,7 @@ class Recorder:
         for class_name, methods in _METHODS.get(name, ()):
             kind = getattr(module, class_name)
             for method in methods:
-                source = f"{name}.{class_name}.{method}"
+                source = name if class_name.startswith("_") else f"{name}.{class_name}.{method}"
                 setattr(kind, method, _tapped_method(getattr(kind, method), source, self.asked))
         if name == "socket":
             self._tap_sending(module.socket, _SENDING)
@@ -143,13 +145,13 @@ class Recorder:
         def send(sock: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
             if getattr(self._inside, "sending", False):  # SSLSocket.sendall calls send
                 return original(sock, data, *args, **kwargs)
+            # Before it is sent: an answer from another thread must not come first in one clone and second in another.
+            self._keep_sent(sock, data)
             self._inside.sending = True
             try:
-                result = original(sock, data, *args, **kwargs)
+                return original(sock, data, *args, **kwargs)
             finally:
                 self._inside.sending = False
-            self._keep_sent(sock, data)
-            return result
 
         return send
 
@@ -159,7 +161,10 @@ class Recorder:
                 return
             parts = data if isinstance(data, list | tuple) else (data,)
             raw = b"".join(bytes(part) for part in parts)[:_PIECE]
-            number = self._connections.setdefault(id(sock), len(self._connections))
+            number = self._connections.get(sock)
+            if number is None:
+                number = self._connections[sock] = self._opened
+                self._opened += 1
         except (OSError, TypeError, ValueError):
             return
         self._sent += len(raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections import Counter
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -33,6 +34,23 @@ def made_by(values: Sequence[str], starts: Sequence[ColdStart]) -> tuple[Tap, ..
         [
             [((tap.source, tap.at), tap, _fit(value, tap.value)) for tap in taps]
             for value, taps in zip(values, recorded, strict=True)
+        ]
+    )
+
+
+def drawn_by(values: Sequence[str], starts: Sequence[ColdStart]) -> tuple[Tap, ...]:
+    """The calls after the restore that several clones of a start made with the same result, if it is this value."""
+    shared = [
+        Counter(tap for clone in start.clones for tap in set(clone.draws)) for start in starts
+    ]
+    return _common(
+        [
+            [
+                ((tap.source, tap.at), tap, _fit(value, tap.value))
+                for tap, clones in counts.items()
+                if clones > 1
+            ]
+            for value, counts in zip(values, shared, strict=True)
         ]
     )
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import frozen
 
 from .atoms import capacity_bits, chance_bits
-from .attribution import kept_in, made_by
+from .attribution import drawn_by, kept_in, made_by
 from .fields import Alike, Field, alike, fields_of, files_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .atoms import Atom
     from .observation import Answer, ColdStart, Global, Tap
@@ -123,7 +123,8 @@ def compare(events: Sequence[Any], starts: Sequence[ColdStart]) -> Comparison:
     ]
     sightings += _sightings(left, -1, tally)
     found = [_finding(group, starts) for group in _grouped(sightings)]
-    found += _shared_draws(starts)
+    told = {(tap.source, tap.at) for finding in found for tap in finding.made_by}
+    found += [finding for place, finding in _shared_draws(starts).items() if place not in told]
     found.sort(key=lambda finding: (-finding.bits, finding.path))
     return Comparison(tuple(found), tally["constant"], tally["unique"])
 
@@ -306,7 +307,7 @@ def _finding(group: list[_Sighting], starts: Sequence[ColdStart]) -> CloneFindin
     events = tuple(sorted({sighting.event for sighting in group if sighting.event >= 0}))
     kept = len(events) != 1 and any(len(values) == 1 for values in said.values())
     tried = sorted(group, key=lambda sighting: -sighting.bits)[:20]
-    makers = tuple(dict.fromkeys(tap for s in tried for tap in made_by(s.values, starts)))
+    makers = _each_once(tap for s in tried for tap in made_by(s.values, starts))
     keepers = tuple(dict.fromkeys(each for s in tried for each in kept_in(s.values, starts)))
     verdict = first.verdict
     if verdict is Verdict.HINT and any(_CLOCK.search(tap.source) for tap in makers):
@@ -317,13 +318,19 @@ def _finding(group: list[_Sighting], starts: Sequence[ColdStart]) -> CloneFindin
         verdict = Verdict.HINT
     elif verdict is Verdict.VALUE and not makers and not keepers and not kept:
         verdict = Verdict.GENERATOR
+        makers = _each_once(tap for s in tried for tap in drawn_by(s.values, starts))
     return CloneFinding(
         verdict, first.path, bits, best.values, best.clones, events, makers, keepers
     )
 
 
-def _shared_draws(starts: Sequence[ColdStart]) -> list[CloneFinding]:
-    """Values that clones drew after the restore, whether or not they came out."""
+def _each_once(taps: Iterable[Tap]) -> tuple[Tap, ...]:
+    """One tap of each call."""
+    return tuple({(tap.source, tap.at): tap for tap in taps}.values())
+
+
+def _shared_draws(starts: Sequence[ColdStart]) -> dict[tuple[str, str], CloneFinding]:
+    """Values that clones drew after the restore, whether or not they came out; by source and line."""
     found: dict[tuple[str, str], CloneFinding] = {}
     for start in starts:
         for one, other in combinations(start.clones, 2):
@@ -338,7 +345,7 @@ def _shared_draws(starts: Sequence[ColdStart]) -> list[CloneFinding]:
                         Verdict.GENERATOR, f"{tap.source} at {tap.at}", bits, (tap.value,),
                         f"{sum(tap in clone.draws for clone in start.clones)} of {len(start.clones)}", (), (tap,),
                     )  # fmt: skip
-    return list(found.values())
+    return found
 
 
 def _drawn_in(tap: Tap, starts: list[ColdStart]) -> bool:

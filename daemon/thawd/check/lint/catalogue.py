@@ -167,7 +167,7 @@ SOURCES: Final[dict[str, Kind]] = {
     **_names(
         Kind.CONNECTION,
         """
-        socket: create_connection create_server
+        socket: create_connection
         psycopg: connect
         psycopg.Connection: connect
         psycopg.AsyncConnection: connect
