@@ -285,7 +285,7 @@ async def test_what_http_refuses_has_lambdas_form():
                 bundles=fakes,
                 logs=LogBook(Path("unused")),
                 try_start=fakes.try_start,
-            observe=fakes.try_start,
+                observe=fakes.try_start,
                 find_zip=lambda _: Path("unused"),
                 publisher=fakes,
                 invoker=fakes,
