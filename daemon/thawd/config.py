@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import cattrs
-from attrs import Attribute, Factory, field, fields, frozen
+from attrs import Attribute, Factory, field, fields, frozen, has
 from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
@@ -24,6 +24,7 @@ from cattrs.errors import (
     ForbiddenExtraKeysError,
     IterableValidationNote,
 )
+from cattrs.gen import make_dict_structure_fn
 
 from .errors import ConfigError
 
@@ -437,11 +438,30 @@ def _converter(base: Path) -> cattrs.Converter:
     def addresses(value: Any, _: Any) -> tuple[Address, ...]:
         return tuple(parse_address(item) for item in strings(value, '["unix:/path", ...]'))
 
+    def table(kind: Any, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def structure(value: Any, _: Any) -> Any:
+            if not isinstance(value, dict):
+                raise TypeError(f"{value!r} is {_article(value)}. Accepted: a table")
+            return inner(value, kind)
+
+        return structure
+
+    converter.register_structure_hook_factory(
+        has,
+        lambda kind: table(
+            kind, make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
+        ),
+    )
     converter.register_structure_hook(float, number)
     converter.register_structure_hook(Path, directory)
     converter.register_structure_hook_func(lambda t: t == tuple[Address, ...], addresses)
     converter.register_structure_hook_func(
         lambda t: t == tuple[str, ...], lambda value, _: strings(value, '["random", ...]')
+    )
+    # Last: it is made of what is registered by then.
+    by_name = dict[str, FunctionConfig]
+    converter.register_structure_hook_func(
+        lambda t: t == by_name, table(by_name, converter.get_structure_hook(by_name))
     )
     return converter
 

@@ -157,6 +157,9 @@ class TestValues:
         ("text", "complaint"),
         [
             ("regoin = 'x'", "regoin: unknown setting. Did you mean region?"),
+            ("pool = 1", "pool: 1 is a whole number. Accepted: a table"),
+            ("functions = []", "functions: [] is a list. Accepted: a table"),
+            ("[functions]\nf = 'x'", "functions.f: 'x' is a string. Accepted: a table"),
             ("zzz = 1", "zzz: unknown setting. Accepted: state_directory, "),
             ("[pool]\nredy = 1", "pool.redy: unknown setting. Did you mean ready?"),
             ("[pool]\nready = -1", "pool.ready: -1 is too small. Accepted: 0 or more"),
