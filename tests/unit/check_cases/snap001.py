@@ -81,6 +81,14 @@ make = uuid.uuid4
 POOL = []
 POOL.append(make())  # expect: SNAP001
 COLOUR = random.SystemRandom().choice(["red", "green"])  # expect: SNAP001
+# case: bad: in a path, whose `join` is no thread's
+import os
+import shlex
+import tempfile
+import uuid
+
+MODEL = os.path.join(tempfile.gettempdir(), f"model-{uuid.uuid4().hex}.bin")  # expect: SNAP001
+COMMAND = shlex.join(["convert", str(uuid.uuid4())])  # expect: SNAP001
 # case: good: made in the handler
 import uuid
 

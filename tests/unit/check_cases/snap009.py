@@ -26,6 +26,27 @@ class Settings:
 
 
 settings = Settings()  # expect: SNAP009
+# case: bad: the environment's own credentials, through the SDK and by hand
+import json
+import os
+from urllib.request import Request, urlopen
+
+import boto3
+import requests
+
+frozen = boto3.Session().get_credentials().get_frozen_credentials()  # expect: SNAP009
+
+
+def fetch():
+    token = os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+    request = Request(os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers={"Authorization": token})
+    with urlopen(request) as answer:
+        return json.load(answer)
+
+
+own = fetch()  # expect: SNAP009
+headers = {"Authorization": os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]}  # expect: SNAP009
+other = requests.get("http://localhost/", headers=headers).json()
 # case: good: fetched in the handler
 from aws_lambda_powertools.utilities import parameters
 
@@ -48,6 +69,27 @@ def fetch():
 
 
 PASSWORD = secrets.get_secret_value(SecretId="db")["SecretString"]
+# case: good: the environment's own credentials, fetched in the handler
+import json
+import os
+from urllib.request import Request, urlopen
+
+
+def handler(event, context):
+    token = os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+    request = Request(os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers={"Authorization": token})
+    with urlopen(request) as answer:
+        return json.load(answer)["AccessKeyId"]
+
+
+# case: good: what a service answers that was asked with a secret
+import boto3
+import requests
+
+secrets = boto3.client("secretsmanager")
+PRICES = requests.get(
+    "http://prices/", headers={"X-Key": secrets.get_secret_value(SecretId="prices")["SecretString"]}
+).json()
 # case: good: other settings, and only the length kept
 import os
 

@@ -344,6 +344,8 @@ SECRET_VARIABLES: Final = frozenset(
     }
 )
 """Under SnapStart the first three do not exist during init, and the last belongs to one restore."""
+CREDENTIALS_TOKEN: Final = "os.environ['AWS_CONTAINER_AUTHORIZATION_TOKEN']"  # noqa: S105 - a variable's name
+"""The last of them as the source of a value: it opens the endpoint for credentials."""
 
 KEY_WORDS: Final = frozenset(
     {"key", "secret", "nonce", "iv", "salt", "csrf", "password", "passphrase", "signing", "pepper", "cookie", "hmac",

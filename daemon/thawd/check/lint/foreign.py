@@ -42,9 +42,11 @@ _CONNECT_WITH_HOST: Final = frozenset(
         "poplib.POP3",
     }
 )
+_HTTP: Final = frozenset({"requests", "httpx", "urllib3", "urllib", "aiohttp"})
+"""Clients whose answers do not contain what they were sent."""
 _TALKERS: Final = frozenset(
-    {"requests", "httpx", "urllib3", "urllib", "boto3", "botocore", "aiohttp", "subprocess", "logging", "print", "len",
-     "isinstance", "issubclass", "bool", "callable", "hasattr", "id", "any", "all", "range", "warnings", "structlog"}
+    {"boto3", "botocore", "subprocess", "logging", "print", "len", "isinstance", "issubclass", "bool", "callable",
+     "hasattr", "id", "any", "all", "range", "warnings", "structlog"}
 )  # fmt: skip
 """Modules and built-ins whose answers do not contain what they were given."""
 _TELLING: Final = frozenset(
@@ -164,7 +166,8 @@ def _method_of(
             or method in catalogue.STORES
         ):
             holder.renewed.update(holder.attrs)
-    if method in catalogue.ENDS:
+    if method in catalogue.ENDS and (holder.held or "(" in holder.type):
+        # A method of an object, that is: `os.path.join` ends nothing.
         state.end(holder)
         return UNKNOWN
     if any(origin.kind in _GENERATORS for origin in holder.held):
@@ -347,6 +350,9 @@ def _passed_on(name: str, method: str, owner: Value | None, arguments: Arguments
                 if isinstance(owner.ref, Thing) and "()" not in owner.ref.type
                 else contents(owner)
             )
+    if root in _HTTP:
+        # Whoever shows this token is told the environment's credentials.
+        origins = frozenset(o for o in origins if o.source == catalogue.CREDENTIALS_TOKEN)
     thing = Thing(f"{name}()")
     constructs = method[:1].isupper() or (name in catalogue.WRAPPERS)
     if constructs:
