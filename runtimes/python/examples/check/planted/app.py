@@ -28,12 +28,13 @@ EXPIRES_AT = time.time() + 3600  # bug: expires-at
 HOST = socket.gethostname()  # bug: host
 CLIENT = secrets.token_hex(12)  # bug: outbound
 TRACE = uuid.uuid4().hex  # bug: log-only
+SPOOL = secrets.token_hex(12)  # bug: file-name-only
 WORKSPACE = tempfile.mkdtemp(prefix="checkout-")  # bug: workspace
 jitter = random.Random(zlib.crc32(INSTANCE_ID.encode()))  # bug: derived-seed
 dice = random.Random()  # bug: own-generator
 
 with open(os.path.join(WORKSPACE, "cart.json"), "w") as cart:
-    cart.write("{}")
+    cart.write("{}")  # bug: workspace-file
 
 
 class Ledger:
@@ -53,11 +54,11 @@ def tagged(name, tag=secrets.token_hex(8)):  # bug: default-argument
 
 
 def numbering():
-    prefix = secrets.token_hex(8)  # bug: closure
+    prefix = secrets.token_hex(8)
     return lambda number: f"{prefix}-{number}"
 
 
-order_number = numbering()
+order_number = numbering()  # bug: closure
 batch_token = None
 lease = secrets.token_hex(12)  # bug: wrong-global
 leese = ""
@@ -90,11 +91,12 @@ class Warehouse(BaseHTTPRequestHandler):
 
 def ask_warehouse():
     """One request to a server on the loopback, with the name of this client."""
-    with HTTPServer(("127.0.0.1", 8099), Warehouse) as server:
+    with HTTPServer(("127.0.0.1", 0), Warehouse) as server:
         answering = threading.Thread(target=server.handle_request)
         answering.start()
-        connection = http.client.HTTPConnection("127.0.0.1", 8099, timeout=10)
-        connection.request("GET", "/stock", headers={"X-Client": CLIENT})
+        connection = http.client.HTTPConnection(*server.server_address, timeout=10)
+        # A host of its own: the port, which is another each time, is not to be in the request.
+        connection.request("GET", "/stock", headers={"Host": "warehouse", "X-Client": CLIENT})
         status = connection.getresponse().status
         connection.close()
         answering.join()
@@ -102,8 +104,10 @@ def ask_warehouse():
 
 
 def handler(event, context):
-    """Check out, and show what would otherwise be spread over responses, logs and requests."""
+    """Check out, and show what would otherwise be spread over responses, logs, requests and files."""
     print(f"checking out, trace {TRACE}")
+    with open(os.path.join(tempfile.gettempdir(), f"{SPOOL}.spool"), "a") as spool:
+        spool.write("checked out\n")
     item = event.get("item", "tea")
     return {
         "item": item,
@@ -121,7 +125,7 @@ def handler(event, context):
         "workspace": WORKSPACE,
         "jitter": jitter.getrandbits(64),
         "dice": dice.getrandbits(64),
-        "shared_dice": random.getrandbits(64),
+        "shared_dice": random.getrandbits(64),  # bug: global-generator
         "batch": Ledger.batch,
         "worker": worker(),
         "tagged": tagged("order"),

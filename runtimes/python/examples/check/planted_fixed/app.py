@@ -52,12 +52,16 @@ def become():
     started_at = time.time()
     host = socket.gethostname()
     client = secrets.token_hex(12)
-    workspace = tempfile.gettempdir() + "/checkout-" + secrets.token_hex(8)
+    workspace = os.path.join(tempfile.gettempdir(), "checkout-" + secrets.token_hex(8))
     lease = secrets.token_hex(12)
     Ledger.batch = uuid.uuid4().hex
     os.mkdir(workspace)
     with open(os.path.join(workspace, "cart.json"), "w") as cart:
         cart.write("{}")
+
+
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "snap-start":
+    become()  # no restore will come that calls it
 
 
 def tagged(name):
@@ -81,11 +85,12 @@ class Warehouse(BaseHTTPRequestHandler):
 
 def ask_warehouse():
     """One request to a server on the loopback, with the name of this client."""
-    with HTTPServer(("127.0.0.1", 8099), Warehouse) as server:
+    with HTTPServer(("127.0.0.1", 0), Warehouse) as server:
         answering = threading.Thread(target=server.handle_request)
         answering.start()
-        connection = http.client.HTTPConnection("127.0.0.1", 8099, timeout=10)
-        connection.request("GET", "/stock", headers={"X-Client": client})
+        connection = http.client.HTTPConnection(*server.server_address, timeout=10)
+        # A host of its own: the port, which is another each time, is not to be in the request.
+        connection.request("GET", "/stock", headers={"Host": "warehouse", "X-Client": client})
         status = connection.getresponse().status
         connection.close()
         answering.join()
@@ -95,6 +100,9 @@ def ask_warehouse():
 def handler(event, context):
     """Check out."""
     print(f"checking out, trace {uuid.uuid4().hex}")
+    name = f"{secrets.token_hex(12)}.spool"
+    with open(os.path.join(tempfile.gettempdir(), name), "a") as spool:
+        spool.write("checked out\n")
     item = event.get("item", "tea")
     return {
         "item": item,
