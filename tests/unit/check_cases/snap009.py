@@ -39,7 +39,9 @@ frozen = boto3.Session().get_credentials().get_frozen_credentials()  # expect: S
 
 def fetch():
     token = os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
-    request = Request(os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers={"Authorization": token})
+    request = Request(
+        os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers={"Authorization": token}
+    )
     with urlopen(request) as answer:
         return json.load(answer)
 
@@ -77,7 +79,9 @@ from urllib.request import Request, urlopen
 
 def handler(event, context):
     token = os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
-    request = Request(os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers={"Authorization": token})
+    request = Request(
+        os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers={"Authorization": token}
+    )
     with urlopen(request) as answer:
         return json.load(answer)["AccessKeyId"]
 
