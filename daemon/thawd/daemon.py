@@ -4,6 +4,7 @@ From the outside in, each owning what is below it::
 
     run()
       state directory lock        one daemon a state directory
+      listeners                   first, so that clients wait instead of failing
       catalog                     SQLite, closed last
       engine                      probed and chosen once
       fleet        nursery        every machine in service is a task of it
@@ -97,6 +98,10 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
     state = config.state_directory
     async with AsyncExitStack() as stack:
         stack.enter_context(_only_daemon(state / "lock"))
+        # Before anything that takes long (the first start boots a guest to see whether KVM works): whoever comes
+        # meanwhile waits in the socket's queue instead of being told that there is no daemon.
+        doors = await stack.enter_async_context(AsyncExitStack())
+        listeners = await _listen(config, doors)
         catalog = stack.enter_context(Catalog.open(state / "catalog.sqlite"))
         snapshots = SnapshotStore(state / "snapshots")
         snapshots.prepare()
@@ -183,7 +188,8 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 statistics=lambda: {"fleet": fleet.statistics(), "invoker": invoker.statistics()},
             )
         )
-        await _serve(config, app, stop, serving)
+        async with doors:
+            await _serve(listeners, app, stop, serving)
 
 
 def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
@@ -216,29 +222,36 @@ def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
         publisher.publish(version)
 
 
-async def _serve(config: Config, app: App, stop: trio.Event, serving: Callable[[], None]) -> None:
-    """Listen on every address until told to stop, then let requests end."""
-    async with AsyncExitStack() as stack:
-        passed = [sock for _, sock in activated_sockets(os.environ)]
-        listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in passed]
-        names = {str(sock.getsockname()) for sock in passed}
-        for address in config.listen:
-            match address:
-                case UnixAddress(path):
-                    if str(path) not in names:
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        listeners.append(stack.enter_context(open_unix_listener(path)))
-                case TcpAddress(host, port):
-                    listeners += await trio.open_tcp_listeners(port, host=host)
-        async with trio.open_nursery() as nursery:
-            servers: list[Server] = [
-                await nursery.start(partial(serve, listener, app, render_error=app.refuse))
-                for listener in listeners
-            ]
-            serving()
-            await stop.wait()
-            for server in servers:
-                nursery.start_soon(server.shutdown, _DRAIN_S)
+async def _listen(config: Config, doors: AsyncExitStack) -> list[trio.SocketListener]:
+    """Sockets on every address, those that systemd holds for us included; `doors` closes ours."""
+    passed = [sock for _, sock in activated_sockets(os.environ)]
+    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in passed]
+    names = {str(sock.getsockname()) for sock in passed}
+    for address in config.listen:
+        match address:
+            case UnixAddress(path):
+                if str(path) not in names:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    listeners.append(doors.enter_context(open_unix_listener(path)))
+            case TcpAddress(host, port):
+                for listener in await trio.open_tcp_listeners(port, host=host):
+                    listeners.append(await doors.enter_async_context(listener))
+    return listeners
+
+
+async def _serve(
+    listeners: list[trio.SocketListener], app: App, stop: trio.Event, serving: Callable[[], None]
+) -> None:
+    """Accept until told to stop, then let requests end."""
+    async with trio.open_nursery() as nursery:
+        servers: list[Server] = [
+            await nursery.start(partial(serve, listener, app, render_error=app.refuse))
+            for listener in listeners
+        ]
+        serving()
+        await stop.wait()
+        for server in servers:
+            nursery.start_soon(server.shutdown, _DRAIN_S)
 
 
 @contextmanager

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def room_on(path: Path, error: OSError) -> str:
+    """The way out of an error that says that a disk is full; nothing for any other."""
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return f"Make room on the file system of {path}, and try again" if full else ""
+
 
 class ThawError(Exception):
     """Base of all errors this package raises on purpose.

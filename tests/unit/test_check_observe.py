@@ -14,7 +14,7 @@ from thawd.check.clones.page import findings, sections
 from thawd.check.observe import observe
 from thawd.cli.clones import report_of
 from thawd.fleet.start import Starter
-from thawd.guest.testing import FakeFunction, HandlerError
+from thawd.guest.testing import Exit, FakeFunction, HandlerError
 from thawd.observe.logbook import LogBook
 
 if TYPE_CHECKING:
@@ -152,7 +152,24 @@ async def test_a_handler_that_hangs_is_a_finding(tmp_path: Path, autojump_clock:
 
     report = report_of("f", await observed(tmp_path, FakeFunction(handler=hang)))
 
-    assert "Timeout of 3 s" in report.findings[0].message
+    (found,) = [finding for finding in report.findings if finding.rule != "HOOK004"]
+    assert found.rule == "HOOK005"
+    assert "Timeout of 3 s" in found.message
+
+
+async def test_a_handler_that_ends_the_process_is_a_finding(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async def leave(event: bytes, request: Any, memory: dict[str, object]) -> bytes:
+        raise Exit(3)
+
+    seen = await observed(tmp_path, FakeFunction(handler=leave))
+    report = report_of("f", seen)
+
+    (found,) = [finding for finding in report.findings if finding.rule != "HOOK004"]
+    assert found.rule == "HOOK005"
+    assert "exit status 3" in found.message
+    assert "1 cold start, 2 clones, 2 events each, on fake" in str(report.sections[0].lines)
 
 
 async def test_a_handler_that_raises_is_said_once(

@@ -18,6 +18,7 @@ from thaw_agent import wire
 from thawd.fleet.start import StartTimeout
 from thawd.guest.session import InitFailure, LogLine, RestoreFailure, RuntimeExited
 from thawd.invoke import trial
+from thawd.invoke.invoker import exit_message
 from thawd.publish.snapshot import Taken, take_snapshot
 
 from .clones import Answer, ColdStart, Global, Observation, Tap
@@ -69,7 +70,7 @@ async def observe(
         observed.append(
             await _cold_start(starter, version, events, clones, kernel_cloned=kernel_cloned)
         )
-        if observed[-1].freeze.failure or any(clone.wake.failure for clone in observed[-1].clones):
+        if observed[-1].failure:
             break
     return Observed(
         engine=starter.engine.name,
@@ -152,9 +153,10 @@ async def _clone(
             try:
                 answers = await trial.hand(environment, bodies, region=starter.region)
             except trio.TooSlowError:
-                raise StartTimeout(
-                    f"the handler did not answer within its Timeout of {version.timeout_s} s"
-                ) from None
+                late = f"the handler did not answer within its Timeout of {version.timeout_s} s"
+                return Observation((), wake=wake, failure=late)
+            except RuntimeExited as exited:
+                return Observation((), wake=wake, failure=exit_message(exited.exited))
     except _FUNCTIONS_FAULT as error:
         return Observation((), wake=evolve(wake, failure=_told(error)))
     given = tuple(f"00000000-0000-4000-8000-{number:012d}" for number in range(len(events)))

@@ -11,7 +11,6 @@ Accept a finding with a comment: # thaw: ignore[SNAP001] reason. The exit status
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,24 +91,13 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if not path.exists() and any(sign in arguments.subject for sign in "/.\\"):
         terminal.note(f"thaw: no file {path}. Name a .py file, a folder, a zip, or a function")
         return Exit.NO_INPUT
-    with ExitStack() as stack:
+    try:
+        report = _report(arguments, path, terminal)
+    except DaemonUnreachable as error:
         if path.exists():
-            report = _linted(arguments, path, terminal)
-            if arguments.clones:
-                from . import clones  # noqa: PLC0415 - httpx and trio, which a lint has no need of
-
-                report = _with_clones(report, path, clones.of_path(arguments, path, terminal))
-        else:
-            from . import clones  # noqa: PLC0415
-
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="thaw-check-"))
-            try:
-                code, tested = clones.of_function(arguments, Path(folder), terminal)
-            except DaemonUnreachable as error:
-                terminal.note(f"thaw: no file {path}, and no function to ask for: {error}")
-                return Exit.NO_INPUT
-            report = _with_clones(_linted(arguments, code, terminal), code, tested)
-            report = evolve(report, subject=arguments.subject)
+            raise
+        terminal.note(f"thaw: no file {path}, and no function to ask for: {error}")
+        return Exit.NO_INPUT
     if arguments.junit is not None:
         try:
             arguments.junit.write_text(junit.render(report), encoding="utf-8")
@@ -125,6 +113,22 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         shown = FORMATS[arguments.format](report)
     terminal.out.write(shown)
     return Exit.NO if report.failed else Exit.OK
+
+
+def _report(arguments: argparse.Namespace, path: Path, terminal: Terminal) -> Report:
+    """The linter's report of a path; the clones' too where they are asked for, and of a function always."""
+    if path.exists() and not arguments.clones:
+        return _linted(arguments, path, terminal)
+    # httpx and trio take 200 ms to import, and a lint needs neither.
+    from . import clones  # noqa: PLC0415
+
+    if path.exists():
+        tested = clones.of_path(arguments, path, terminal)
+        return _with_clones(_linted(arguments, path, terminal), path, tested)
+    with tempfile.TemporaryDirectory(prefix="thaw-check-") as folder:
+        code, tested = clones.of_function(arguments, Path(folder), terminal)
+        report = _with_clones(_linted(arguments, code, terminal), code, tested)
+    return evolve(report, subject=arguments.subject)
 
 
 def _linted(arguments: argparse.Namespace, path: Path, terminal: Terminal) -> Report:

@@ -39,7 +39,7 @@ COMMANDS: Final = {
     "image": "build, list and remove guest images",
     "daemon": "run thawd in the foreground",
     "doctor": "say what this machine has and lacks",
-    "check": "find what clones of a function would share, in its source",
+    "check": "find what clones of a function would share: in its source, in real clones",
     "demo": "show it all in a minute: cold, restored, warm",
 }
 """Every command, in the order of the help: its module here, and one line."""

@@ -18,7 +18,7 @@ import trio
 from attrs import define, field
 
 from thawd.engines.scopes import helpers
-from thawd.errors import EngineError, MachineDied
+from thawd.errors import EngineError, MachineDied, room_on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -155,7 +155,9 @@ def _write_record(record: Path, pid: int) -> None:
         record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         record.write_text(json.dumps(identity))
     except OSError as error:
-        raise EngineError(f"cannot record machine {pid}: {error}") from error
+        raise EngineError(
+            f"cannot record machine {pid}: {error.strerror}", hint=room_on(record.parent, error)
+        ) from error
 
 
 async def reap_orphans(runtime_directory: Path) -> list[int]:

@@ -117,6 +117,8 @@ class Observation:
     """Calls recorded after the restore. Two clones that draw the same large value share a generator, whether or not
     the value ever comes out."""
     wake: Wake = Wake()
+    failure: str = ""
+    """Why it did not answer all events: a time-out, or the process ended."""
 
 
 @frozen
@@ -128,6 +130,15 @@ class ColdStart:
     """Calls recorded during init."""
     globals: tuple[Global, ...] = ()
     freeze: Freeze = Freeze(init_ms=0.0)
+
+    @property
+    def failure(self) -> str:
+        """What went wrong first, of init, restores and invocations; empty when nothing did."""
+        failures = (
+            self.freeze.failure,
+            *(clone.wake.failure or clone.failure for clone in self.clones),
+        )
+        return next((failure for failure in failures if failure), "")
 
 
 @frozen(kw_only=True)
@@ -146,10 +157,4 @@ class Observed:
     @property
     def failure(self) -> str:
         """Why there is nothing to compare; empty when every clone ran."""
-        for start in self.starts:
-            if start.freeze.failure:
-                return start.freeze.failure
-            for clone in start.clones:
-                if clone.wake.failure:
-                    return clone.wake.failure
-        return ""
+        return next((start.failure for start in self.starts if start.failure), "")

@@ -37,6 +37,14 @@ _HANDLER_FAILED: Final = Rule(
     "What it would have answered is not compared: clones may share more than was found.",
     "Give events that it accepts: --event JSON, or --event @FILE.",
 )
+_INVOCATION_ENDED: Final = Rule(
+    "HOOK005",
+    "invocation-ended",
+    Level.ERROR,
+    "An invocation takes too long, or ends the process",
+    "Lambda answers it with Sandbox.Timedout or Runtime.ExitError, and nothing was compared.",
+    "Give events that it can answer (--event), or more time (--timeout).",
+)
 _STALE: Final = Rule(
     "HOOK004",
     "stale-connection",
@@ -50,7 +58,10 @@ _CACHED: Final = " was made unique at init"
 """How thaw_runtime's notes on globals read (`leftovers.cached_values`)."""
 _IDLE: Final = frozenset({"absent", "skipped"})
 """Results of fixers that did nothing."""
-RULES: Final = {rule.id: rule for rule in (_START_FAILED, _RESTORE_FAILED, _HANDLER_FAILED, _STALE)}
+RULES: Final = {
+    rule.id: rule
+    for rule in (_START_FAILED, _RESTORE_FAILED, _HANDLER_FAILED, _STALE, _INVOCATION_ENDED)
+}
 
 
 def findings(observed: Observed) -> Iterator[Finding]:
@@ -58,6 +69,10 @@ def findings(observed: Observed) -> Iterator[Finding]:
     for start in observed.starts:
         if start.freeze.failure:
             yield _finding(_START_FAILED, start.freeze.failure)
+            return
+        ended = next((clone.failure for clone in start.clones if clone.failure), None)
+        if ended is not None:
+            yield _finding(_INVOCATION_ENDED, ended)
             return
         failed = next((clone.wake for clone in start.clones if clone.wake.failure), None)
         if failed is not None:
@@ -95,9 +110,12 @@ def sections(observed: Observed, comparison: Comparison | None) -> Iterator[Sect
 
 def _clones(observed: Observed, comparison: Comparison | None) -> Section:
     clones = sum(len(start.clones) for start in observed.starts)
-    lines = [
-        f"{len(observed.starts)} cold starts, {clones} clones, {len(observed.events)} events each, on {observed.engine}"
-    ]
+    counts = (
+        _many(len(observed.starts), "cold start"),
+        _many(clones, "clone"),
+        _many(len(observed.events), "event"),
+    )
+    lines = [f"{', '.join(counts)} each, on {observed.engine}"]
     if observed.kernel_cloned:
         lines.append("worst case: the kernel's random generator was cloned too")
     if observed.fixers_off:
@@ -109,6 +127,10 @@ def _clones(observed: Observed, comparison: Comparison | None) -> Section:
             f"{shared} shared by clones of one start"
         )
     return Section("Clones", lines=tuple(lines))
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _hooks(freezes: Sequence[Freeze], wakes: Sequence[Wake]) -> Section:

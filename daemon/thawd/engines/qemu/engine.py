@@ -20,7 +20,7 @@ from thawd.engines.machine import Engine, Machine, MachineSpec, Snapshot
 from thawd.engines.memory_file import copy_memory_file, create_memory_file
 from thawd.engines.qemu.command import RECIPE, SANDBOX, Platform, Wiring, command_line
 from thawd.engines.qemu.start import open_machine
-from thawd.errors import EngineError, SnapshotError
+from thawd.errors import EngineError, SnapshotError, room_on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -124,7 +124,8 @@ class QemuEngine(Engine):
                 await copy_memory_file(snapshot.memory, memory)
             except OSError as error:
                 raise EngineError(
-                    f"cannot copy {snapshot.memory} to {directory}: {error}"
+                    f"cannot copy {snapshot.memory}: {error.strerror}",
+                    hint=room_on(directory, error),
                 ) from error
             timings_ms = {"copy_ms": round((perf_counter() - started) * 1e3, 2)}
             async with self._machine(
