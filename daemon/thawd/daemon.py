@@ -234,8 +234,8 @@ async def _listen(config: Config, doors: AsyncExitStack) -> list[trio.SocketList
                     path.parent.mkdir(parents=True, exist_ok=True)
                     listeners.append(doors.enter_context(open_unix_listener(path)))
             case TcpAddress(host, port):
-                for listener in await trio.open_tcp_listeners(port, host=host):
-                    listeners.append(await doors.enter_async_context(listener))
+                opened = await trio.open_tcp_listeners(port, host=host)
+                listeners += [await doors.enter_async_context(listener) for listener in opened]
     return listeners
 
 

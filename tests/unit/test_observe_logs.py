@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from pathlib import Path
 
 import pytest
 import structlog
@@ -98,3 +99,35 @@ def test_auto_is_journal_only_on_the_journals_own_stream(tmp_path):
         assert logs.choose_format("auto", stream, {"JOURNAL_STREAM": "1:2"}) == "logfmt"
         assert logs.choose_format("json", stream, named) == "json"
     assert logs.choose_format("auto", io.StringIO(), named) == "logfmt"
+
+
+def test_a_log_that_cannot_be_written_raises_nothing():
+    with Path("/dev/full").open("w") as full:
+        logs.configure("info", "logfmt", stream=full, environ={})
+
+        structlog.get_logger().info("machine.restored", path="\udcff")
+
+
+def test_a_reader_that_went_away_raises_nothing():
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        logs.configure("info", "logfmt", stream=pipe, environ={})
+
+        structlog.get_logger().info("machine.restored")
+
+
+def test_a_reader_that_stops_reading_blocks_nothing_and_learns_how_much_it_missed():
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as pipe, os.fdopen(read, "rb", buffering=0) as reader:
+        logs.configure("info", "logfmt", stream=pipe, environ={})
+        for _ in range(5000):
+            structlog.get_logger().info("machine.restored", padding="x" * 100)
+        while len(reader.read(1 << 16)) == 1 << 16:
+            pass
+        structlog.get_logger().info("machine.killed")
+        told = reader.read(1 << 16)
+
+    killed, lost = told.splitlines()[-2:]
+    assert b"machine.killed" in killed
+    assert int(lost.rpartition(b"=")[2]) > 1000

@@ -16,6 +16,7 @@ from attrs import evolve
 
 from thaw_agent import wire
 from thawd.fleet.start import StartTimeout
+from thawd.guest.said import cause
 from thawd.guest.session import InitFailure, LogLine, RestoreFailure, RuntimeExited
 from thawd.invoke import trial
 from thawd.invoke.invoker import exit_message
@@ -279,10 +280,4 @@ def _list(report: dict[str, Any], name: str) -> list[Any]:
 def _told(error: ThawError) -> str:
     """A function's own failure in a line; the error's body is the runtime's, with type and message."""
     body = getattr(error, "body", "")
-    try:
-        shape = json.loads(body) if body else {}
-    except (ValueError, RecursionError):
-        shape = {}
-    if isinstance(shape, dict) and shape.get("errorMessage"):
-        return f"{shape.get('errorType', 'Error')}: {shape['errorMessage']}"
-    return str(error)
+    return cause(body, otherwise=str(error)) if body else str(error)

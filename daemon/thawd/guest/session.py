@@ -11,16 +11,22 @@ import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import structlog
 import trio
 from attrs import define, field, frozen
 
 from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
+from thawd.guest.said import harmless, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+_log = structlog.get_logger()
+
 _READ_BYTES: Final = 256 * 1024
+_LATEST_US: Final = 253_402_300_799_000_000
+"""The end of year 9999: a line's time is what user code wrote, and no calendar goes further."""
 
 _Answer = TypeVar("_Answer", bound=wire.Message)
 
@@ -112,7 +118,7 @@ class GuestInvocation:
                 if frame.end:
                     self._complete()
             case _:  # DONE
-                self._done = wire.Done.decode(frame.payload)
+                self._done = harmless(wire.Done.decode(frame.payload))
                 self._finished.set()
 
     def _complete(self) -> None:
@@ -190,10 +196,10 @@ class GuestSession:
             wire.Kind.INIT_DONE, wire.Kind.SNAPSHOT_READY, wire.Kind.INIT_FAILED
         )
         if frame.kind is wire.Kind.INIT_FAILED:
-            raise InitFailure(wire.InitFailed.decode(frame.payload))
+            raise InitFailure(self._decoded(wire.InitFailed, frame))
         if frame.kind is wire.Kind.INIT_DONE:
-            return wire.InitDone.decode(frame.payload)
-        return wire.SnapshotReady.decode(frame.payload)
+            return self._decoded(wire.InitDone, frame)
+        return self._decoded(wire.SnapshotReady, frame)
 
     async def restore(self, request: wire.Restore) -> wire.Restored:
         """Greet a clone and make it unique, in one go; returns when its hooks have run.
@@ -206,8 +212,8 @@ class GuestSession:
         await self._receive(wire.Kind.HELLO)
         frame = await self._receive(wire.Kind.RESTORED, wire.Kind.RESTORE_FAILED)
         if frame.kind is wire.Kind.RESTORE_FAILED:
-            raise RestoreFailure(wire.RestoreFailed.decode(frame.payload))
-        return wire.Restored.decode(frame.payload)
+            raise RestoreFailure(self._decoded(wire.RestoreFailed, frame))
+        return self._decoded(wire.Restored, frame)
 
     async def invoke(self, request: wire.Invoke, event: bytes) -> GuestInvocation:
         """Hand an event to the runtime; wait for what comes of it on the returned object."""
@@ -242,7 +248,17 @@ class GuestSession:
                 return frame
 
     async def _answer(self, message: type[_Answer]) -> _Answer:
-        return message.decode((await self._receive(message.KIND)).payload)
+        frame = await self._receive(message.KIND)
+        return self._decoded(message, frame)
+
+    def _decoded(self, message: type[_Answer], frame: wire.Frame) -> _Answer:
+        """A message within a guest's bounds. Raises `GuestError`, which ends the session too."""
+        try:
+            return harmless(message.decode(frame.payload))
+        except wire.WireError as error:
+            failure = GuestError(f"the guest broke the protocol: {error}")
+            self._end(failure)
+            raise failure from error
 
     async def _read(self) -> None:
         """Take frames until the channel ends."""
@@ -255,6 +271,10 @@ class GuestSession:
             pass
         except wire.WireError as error:
             failure = GuestError(f"the guest broke the protocol: {error}")
+        except Exception as error:  # noqa: BLE001
+            # What a guest says, and whoever listens to it, costs this guest at most. The tree above goes on.
+            _log.exception("session.crashed")
+            failure = GuestError(f"the guest's channel could not be read: {error!r}")
         self._end(failure)
 
     def _take(self, frame: wire.Frame) -> None:
@@ -264,20 +284,20 @@ class GuestSession:
             if invocation is not None:
                 invocation._take(frame)  # noqa: SLF001 - one module, two halves of one thing
         elif kind is wire.Kind.LOG:
-            timestamp_us, source, text = wire.decode_log(frame.payload)
+            timestamp_us, source, line = wire.decode_log(frame.payload)
             self.on_log(
                 LogLine(
-                    timestamp_us=timestamp_us,
+                    timestamp_us=min(timestamp_us, _LATEST_US),
                     source=source,
-                    text=text.decode(errors="replace"),
+                    text=line.decode(errors="replace"),
                     stream=frame.stream,
                 )
             )
         elif kind is wire.Kind.EXITED:
             # During init and restore the agent says more (INIT_FAILED, RESTORE_FAILED) before this.
-            self._end(RuntimeExited(wire.Exited.decode(frame.payload)))
+            self._end(RuntimeExited(harmless(wire.Exited.decode(frame.payload))))
         elif kind is wire.Kind.FAULT:
-            message = wire.Fault.decode(frame.payload).message
+            message = text(wire.Fault.decode(frame.payload).message, longest=4000)
             self._end(GuestError(f"the guest agent failed: {message}"))
         elif kind is wire.Kind.HELLO and wire.Hello.decode(frame.payload).nonce != self._nonce:
             pass  # an agent that greets on its own, or the answer to an earlier host

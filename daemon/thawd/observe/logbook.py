@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TextIO
 
+import structlog
 import trio
 from attrs import define, field
 
@@ -21,6 +22,11 @@ from thawd.catalog.models import LATEST
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_log = structlog.get_logger()
+
+_LATEST_S: Final = 253_402_300_799.0
+"""The end of year 9999, the last time that a timestamp can spell. A guest may claim any."""
 
 _FOLLOWER_LINES: Final = 1000
 """Lines a slow follower may fall behind before it loses some."""
@@ -32,9 +38,8 @@ def new_stream_name(version: str, now: datetime) -> str:
 
 
 def _timestamp(at_s: float) -> str:
-    return (
-        datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    when = datetime.fromtimestamp(min(max(at_s, 0.0), _LATEST_S), UTC)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @define
@@ -43,6 +48,9 @@ class LogBook:
 
     directory: Path
     retention_bytes: int = 16 << 20
+    lost: int = 0
+    """Lines that could not be written: the disk is full, or refuses. They reach followers all the same."""
+    _failing: bool = False
     _files: dict[Path, TextIO] = field(factory=dict)
     _followers: dict[Path, list[trio.MemorySendChannel[str]]] = field(factory=dict)
 
@@ -53,17 +61,25 @@ class LogBook:
     def write(
         self, function_name: str, version: str, stream: str, message: str, *, at_s: float
     ) -> None:
-        """Append one line; `at_s` in seconds since the epoch."""
+        """Append one line; `at_s` in seconds since the epoch.
+
+        Never raises for what the disk refuses: a log that cannot be written costs lines, and neither an invocation nor
+        a publish.
+        """
         path = self.path(function_name, version)
         entry = {"timestamp": _timestamp(at_s), "stream": stream, "message": message}
-        line = json.dumps(entry, ensure_ascii=False)
-        file = self._open(path)
-        file.write(line + "\n")
-        file.flush()
-        if file.tell() > self.retention_bytes:
-            file.close()
-            del self._files[path]
-            path.rename(path.with_suffix(".1.ndjson"))
+        line = json.dumps(entry)
+        try:
+            self._append(path, line)
+        except OSError as error:
+            self.lost += 1
+            if not self._failing:
+                self._failing = True
+                _log.error("logbook.cannot_write", path=str(path), reason=str(error))
+        else:
+            if self._failing:
+                self._failing = False
+                _log.info("logbook.writes_again", lines_lost=self.lost)
         for follower in self._followers.get(path, ()):
             try:
                 follower.send_nowait(line)
@@ -106,6 +122,21 @@ class LogBook:
         for file in self._files.values():
             file.close()
         self._files.clear()
+
+    def _append(self, path: Path, line: str) -> None:
+        file = self._open(path)
+        try:
+            file.write(line + "\n")
+            file.flush()
+            if file.tell() > self.retention_bytes:
+                self._files.pop(path).close()
+                path.rename(path.with_suffix(".1.ndjson"))
+        except OSError:
+            # What its buffer holds would be tried again with the next line.
+            self._files.pop(path, None)
+            with suppress(OSError):
+                file.close()
+            raise
 
     def _open(self, path: Path) -> TextIO:
         file = self._files.get(path)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
 from typing import TYPE_CHECKING, Final, TextIO
 
 import structlog
+from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -70,10 +72,89 @@ def configure(
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=_SinkFactory(_Sink.of(stream)),
         # Loggers made at import, before this call, must obey it too.
         cache_logger_on_first_use=False,
     )
+
+
+_AT_ONCE: Final = select.PIPE_BUF
+"""Bytes. A pipe that polls as writable takes this many without blocking (pipe(7))."""
+
+
+@define(eq=False)
+class _Sink:
+    """Where lines go. A line that cannot be written is lost and counted: the log never ends or stops what it tells of.
+
+    The reader of a pipe may be gone or not read, the disk may be full. The next line that can be written is followed by
+    one that says how many were lost.
+    """
+
+    _write: Callable[[bytes], None]
+    lost: int = 0
+
+    @classmethod
+    def of(cls, stream: TextIO) -> _Sink:
+        """A sink for a text stream; written by descriptor if it has one, so that nothing waits in a buffer."""
+        try:
+            return cls(_Descriptor(stream).write)
+        except (OSError, ValueError):  # a stream in memory
+
+            def write(line: bytes) -> None:
+                stream.write(line.decode())
+
+            return cls(write)
+
+    def msg(self, message: str) -> None:
+        """Write one event; never raises for what the system refuses."""
+        try:
+            self._write(_line(message))
+        except (OSError, ValueError):
+            self.lost += 1
+            return
+        if self.lost:
+            count, self.lost = self.lost, 0
+            self.msg(f"log.lines_lost count={count}")
+
+    log = debug = info = warn = warning = msg
+    err = error = critical = exception = fatal = failure = msg
+
+
+@define(eq=False)
+class _Descriptor:
+    """A file, pipe, socket or terminal, written without ever waiting for it."""
+
+    _stream: TextIO
+    """Kept, for it closes the descriptor when it goes."""
+    _number: int = field(init=False)
+    _poll: select.poll = field(factory=select.poll, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._number = self._stream.fileno()
+        self._poll.register(self._number, select.POLLOUT)
+
+    def write(self, line: bytes) -> None:
+        """Write all of a line. Raises `OSError` when the system refuses, or would block."""
+        while line:
+            # The descriptor is shared with whoever started us, so it stays as blocking as it was given to us.
+            if not self._poll.poll(0):
+                raise BlockingIOError("the log's reader does not read")
+            line = line[os.write(self._number, line[:_AT_ONCE]) :]
+
+
+def _line(message: str) -> bytes:
+    # Half a surrogate pair, as os.fsdecode makes them, is written as an escape.
+    return message.encode(errors="backslashreplace") + b"\n"
+
+
+@define(eq=False)
+class _SinkFactory:
+    """What structlog asks for a logger: always the one sink, which counts."""
+
+    _sink: _Sink
+
+    def __call__(self, *_: object) -> _Sink:
+        return self._sink
 
 
 def _rendering(chosen: str, *, colors: bool) -> list[Processor]:

@@ -6,7 +6,6 @@ fails is Failed with the function's own error in `StateReason`, which Lambda hid
 
 from __future__ import annotations
 
-import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -14,9 +13,11 @@ import structlog
 import trio
 from attrs import define, field
 
+from thawd.catalog.errors import FunctionNotFound, StateConflict
 from thawd.catalog.models import FunctionVersion, State
 from thawd.errors import CatalogError, ThawError
 from thawd.fleet.start import Starter, StartTimeout
+from thawd.guest.said import cause, text
 from thawd.guest.session import InitFailure, RuntimeExited
 from thawd.publish.snapshot import take_snapshot
 
@@ -30,6 +31,9 @@ _log = structlog.get_logger()
 
 _INIT_FAILED: Final = "An error occurred during function initialization."
 """Lambda's own sentence, which deployment tools show; the cause follows it."""
+_RETRY_S: Final = 0.5
+_RETRY_MOST_S: Final = 30.0
+"""Between two tries to write a version's state, doubled each time."""
 
 
 class VersionStates(Protocol):
@@ -93,7 +97,8 @@ class Publisher:
                     await self.make_snapshot(version)
         except InitFailure as failure:
             state, code = State.FAILED, "FunctionError"
-            reason = f"{_INIT_FAILED} {_cause(failure)}"
+            told = cause(failure.body, otherwise=failure.message, error_type=failure.error_type)
+            reason = f"{_INIT_FAILED} {told}"
         except StartTimeout as timeout:
             state, code = State.FAILED, "FunctionError.InitTimeout"
             reason = f"{_INIT_FAILED} {timeout}"
@@ -103,18 +108,47 @@ class Publisher:
         except (ThawError, OSError) as error:
             state, code = State.FAILED, "InternalError"
             reason = f"The snapshot could not be made: {error}"
+        except Exception as error:
+            # A version's trouble with our own code is that version's end, not the daemon's.
+            log.exception("publish.crashed")
+            state, code = State.FAILED, "InternalError"
+            reason = f"The snapshot could not be made: internal error: {error!r}"
         finally:
             self._running.pop(key, None)
         if scope.cancelled_caught:
             return  # deleted meanwhile
         try:
-            self._states.set_state(*key, state, reason=reason, reason_code=code)
-        except CatalogError as error:
+            await self._record(version, state, reason, code)
+        except (FunctionNotFound, StateConflict) as error:
             log.warning("version.vanished", reason=str(error))
             self._starter.snapshots.remove(self._starter.snapshots.version_path(*key))
             return
         took_ms = round((trio.current_time() - began) * 1e3, 1)
         log.info("version.published", state=str(state), took_ms=took_ms, reason=reason)
+
+    async def _record(
+        self, version: FunctionVersion, state: State, reason: str | None, code: str | None
+    ) -> None:
+        """Write how publishing ended, as soon as the catalog can be written: a full disk gets room some time.
+
+        Raises `FunctionNotFound` and `StateConflict` when the version is gone.
+        """
+        key = (version.function_name, version.version)
+        reason = None if reason is None else text(reason)
+        wait_s = _RETRY_S
+        while True:
+            try:
+                self._states.set_state(*key, state, reason=reason, reason_code=code)
+            except (FunctionNotFound, StateConflict):
+                raise
+            except CatalogError as error:
+                _log.error(
+                    "version.not_recorded", function=key[0], version=key[1], reason=str(error)
+                )
+                await trio.sleep(wait_s)
+                wait_s = min(2 * wait_s, _RETRY_MOST_S)
+            else:
+                return
 
     async def make_snapshot(self, version: FunctionVersion) -> Snapshot:
         """Take a version's snapshot and put it into the store. Raises what `take_snapshot` raises."""
@@ -135,21 +169,6 @@ class Publisher:
             }
             path = store.version_path(version.function_name, version.version)
             return await store.commit(taken.snapshot, path, about=about)
-
-
-def _cause(failure: InitFailure) -> str:
-    """The function's own error in a line: type, message and the last frame of its stack trace."""
-    try:
-        body = json.loads(failure.body) if failure.body else {}
-    except (ValueError, RecursionError):
-        body = {}
-    if not isinstance(body, dict):
-        body = {}
-    kind = body.get("errorType") or failure.error_type
-    message = body.get("errorMessage") or failure.message
-    trace = body.get("stackTrace") or []
-    last = f" ({str(trace[-1]).strip()})" if isinstance(trace, list) and trace else ""
-    return f"{kind}: {message}{last}"
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import cattrs
+import structlog
 import trio
 from attrs import define, field, frozen
 
@@ -32,6 +34,8 @@ from thawd.errors import SnapshotError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+_log = structlog.get_logger()
 
 _MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 1
@@ -203,12 +207,20 @@ class SnapshotStore:
         return (path / _MANIFEST).exists()
 
     def remove(self, path: Path) -> None:
-        """Remove a snapshot: renamed away first, so that it is whole or gone. Running clones keep their files."""
+        """Remove a snapshot: renamed away first, so that it is whole or gone. Running clones keep their files.
+
+        What the file system refuses is logged: nothing uses the snapshot any more, and the next start sweeps it away.
+        """
         self._verified.discard(path)
-        if path.exists():
-            grave = Path(tempfile.mkdtemp(prefix=".new-", dir=self.directory))
-            path.rename(grave / "removed")
-            shutil.rmtree(grave, ignore_errors=True)
+        grave = self.directory / f".new-{secrets.token_hex(8)}"
+        try:
+            path.rename(grave)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            _log.warning("snapshot.not_removed", path=str(path), reason=str(error))
+            return
+        shutil.rmtree(grave, ignore_errors=True)
 
     def function_versions(self) -> list[tuple[str, str]]:
         """(function name, version) of every version snapshot on disk."""
