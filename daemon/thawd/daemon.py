@@ -33,21 +33,22 @@ from thawd.catalog.models import Code, FunctionVersion, State
 from thawd.catalog.store import Catalog
 from thawd.check.clones import exchange
 from thawd.check.observe import observe
+from thawd.code.bundles import BundleStore
 from thawd.config import TcpAddress, UnixAddress
 from thawd.engines.select import select_engine
+from thawd.environments.host import Host
+from thawd.environments.start import How, start
+from thawd.environments.trial import Trial, try_start
 from thawd.errors import ConfigError
 from thawd.fleet.fleet import open_fleet
-from thawd.fleet.start import Starter
 from thawd.http import Server, open_unix_listener, serve
 from thawd.images.store import ImageStore
 from thawd.invoke.invoker import as_refusals, open_invoker
-from thawd.invoke.trial import How, Trial, try_start
-from thawd.observe.logbook import LogBook
-from thawd.observe.systemd import activated_sockets
-from thawd.publish.bundle import BundleStore
+from thawd.logs.book import LogBook
 from thawd.publish.publisher import Publisher, open_publisher
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
+from thawd.telemetry.systemd import activated_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         def find_disk(code: Code) -> Path:
             return bundles.find(code.sha256).disk
 
-        starter = Starter(
+        host = Host(
             engine=engine,
             snapshots=snapshots,
             bases=BaseSnapshots(
@@ -143,7 +144,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         )
         fleet = await stack.enter_async_context(
             open_fleet(
-                starter.start,
+                partial(start, host),
                 max_machines=config.pool.max_machines,
                 ready_target=config.pool.ready,
                 idle_s=config.pool.idle_seconds,
@@ -151,23 +152,25 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             )
         )
         publisher = await stack.enter_async_context(
-            open_publisher(starter, catalog, fleet, concurrency=config.pool.publish_concurrency)
+            open_publisher(
+                host, snapshots, catalog, fleet, concurrency=config.pool.publish_concurrency
+            )
         )
         invoker = await stack.enter_async_context(open_invoker(fleet))
-        _recover(catalog, publisher, starter)
+        _recover(catalog, publisher, snapshots)
 
         async def trial(
             version: FunctionVersion, how: str, events: list[bytes], pings: int
         ) -> Trial:
             with as_refusals(version):
-                return await try_start(starter, version, How(how), events, pings=pings)
+                return await try_start(host, version, How(how), events, pings=pings)
 
         async def clones(
             version: FunctionVersion, events: list[Any], *, kernel_cloned: bool, fixers_off: bool
         ) -> dict[str, Any]:
             return exchange.as_json(
                 await observe(
-                    starter, version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
+                    host, version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
                 )
             )
 
@@ -192,7 +195,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             await _serve(listeners, app, stop, serving)
 
 
-def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
+def _recover(catalog: Catalog, publisher: Publisher, snapshots: SnapshotStore) -> None:
     """Bring catalog and disk together after a stop at any point.
 
     A version that was being published starts again; snapshots without a row are removed; a row whose snapshot is gone
@@ -203,8 +206,8 @@ def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
         if not version.snapshotted:
             continue
         known.add((version.function_name, version.version))
-        path = starter.snapshots.version_path(version.function_name, version.version)
-        if version.state is State.ACTIVE and not starter.snapshots.exists(path):
+        path = snapshots.version_path(version.function_name, version.version)
+        if version.state is State.ACTIVE and not snapshots.exists(path):
             reason = "The snapshot is gone from disk. Publish the version again."
             _log.error(
                 "version.snapshot_lost", function=version.function_name, version=version.version

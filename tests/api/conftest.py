@@ -33,7 +33,7 @@ from thawd.catalog.store import Catalog
 from thawd.errors import BundleError, CatalogError
 from thawd.http import serve
 from thawd.invoke.model import InvokeRefused, Outcome
-from thawd.observe.logbook import LogBook
+from thawd.logs.book import LogBook
 
 if TYPE_CHECKING:
     from pathlib import Path

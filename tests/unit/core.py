@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,18 +11,19 @@ from attrs import define, frozen
 
 from thawd.catalog.models import ApplyOn, Code, FunctionVersion, State
 from thawd.engines.testing import FakeEngine
+from thawd.environments.host import Host
+from thawd.environments.start import start
 from thawd.fleet.fleet import Fleet, open_fleet
-from thawd.fleet.start import Starter
 from thawd.guest.testing import FakeFunction
 from thawd.invoke.invoker import Invoker, open_invoker
 from thawd.invoke.model import Invocation
-from thawd.observe.logbook import LogBook
+from thawd.logs.book import LogBook
 from thawd.publish.publisher import Publisher, open_publisher
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 CODE = Code(sha256="sha", size=1)
 
@@ -62,7 +64,8 @@ class States:
 class Core:
     engine: FakeEngine
     function: FakeFunction
-    starter: Starter
+    host: Host
+    snapshots: SnapshotStore
     fleet: Fleet
     publisher: Publisher
     invoker: Invoker
@@ -117,6 +120,7 @@ async def running_core(
     idle_s: float = 300,
     capacity_wait_s: float = 30,
     budget_bytes: int | None = None,
+    skip_fixers: Mapping[str, tuple[str, ...]] | None = None,
 ) -> AsyncIterator[Core]:
     function = function or FakeFunction()
     engine = FakeEngine(guest=function.guest)
@@ -124,7 +128,7 @@ async def running_core(
     store.prepare()
     images = FakeImages()
     logs = LogBook(tmp_path / "logs")
-    starter = Starter(
+    host = Host(
         engine=engine,
         snapshots=store,
         bases=BaseSnapshots(store, engine, images, tmp_path / "placeholder"),
@@ -132,23 +136,25 @@ async def running_core(
         find_disk=lambda _code: tmp_path / "disk",
         logs=logs,
         region="us-east-1",
+        skip_fixers=skip_fixers or {},
     )
     states = States({})
     async with (
         open_fleet(
-            starter.start,
+            partial(start, host),
             max_machines=max_machines,
             ready_target=ready_target,
             idle_s=idle_s,
             budget_bytes=budget_bytes,
         ) as fleet,
-        open_publisher(starter, states, fleet, concurrency=2) as publisher,
+        open_publisher(host, store, states, fleet, concurrency=2) as publisher,
         open_invoker(fleet, capacity_wait_s=capacity_wait_s) as invoker,
     ):
         yield Core(
             engine=engine,
             function=function,
-            starter=starter,
+            host=host,
+            snapshots=store,
             fleet=fleet,
             publisher=publisher,
             invoker=invoker,

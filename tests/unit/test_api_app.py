@@ -17,7 +17,7 @@ from thawd.catalog.store import Catalog
 from thawd.errors import BundleError
 from thawd.http import Request, RequestRefused
 from thawd.invoke.model import InvokeRefused, Outcome
-from thawd.observe.logbook import LogBook
+from thawd.logs.book import LogBook
 
 
 @frozen

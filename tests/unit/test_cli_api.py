@@ -21,8 +21,8 @@ from thawd.catalog.store import Catalog
 from thawd.cli.main import main
 from thawd.http import open_unix_listener, serve
 from thawd.invoke.model import Outcome
-from thawd.observe.logbook import LogBook
-from thawd.observe.logs import configure
+from thawd.logs.book import LogBook
+from thawd.telemetry.log import configure
 
 
 @frozen

@@ -28,7 +28,7 @@ async def publish(core: Core) -> None:
 
 async def prepare(core: Core) -> None:
     """Make the base snapshot: digests are computed in a thread, during which the test's clock would jump."""
-    await core.starter.bases.ensure("python3.13", guest_memory_mib(128, 512))
+    await core.host.bases.ensure("python3.13", guest_memory_mib(128, 512))
 
 
 async def settled() -> None:
@@ -245,7 +245,7 @@ async def test_a_failed_init_fails_the_version_with_the_true_reason(tmp_path: Pa
         assert reason == (
             "An error occurred during function initialization. Runtime.ImportModuleError: init went wrong"
         )
-        assert core.starter.snapshots.function_versions() == []
+        assert core.snapshots.function_versions() == []
         assert core.messages()[-1].endswith("Status: error\tError Type: Runtime.Unknown")
 
 
@@ -270,7 +270,7 @@ async def test_deleting_a_version_that_is_being_published_leaves_nothing(
 
         assert core.states.seen == {}
         assert core.engine.machines == []
-        assert core.starter.snapshots.function_versions() == []
+        assert core.snapshots.function_versions() == []
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from thawd.environments.environment import Environment, Stage, Start
 from thawd.errors import EngineError, MachineDied
-from thawd.fleet.environment import Environment, Stage, Start
 from thawd.fleet.fleet import Fleet, open_fleet
 from thawd.fleet.pool import NoCapacity
 from thawd.guest.session import open_session

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from thawd.catalog.models import Code, FunctionVersion
     from thawd.catalog.store import Catalog
+    from thawd.environments.trial import Trial
     from thawd.invoke.model import Invocation, Outcome
-    from thawd.invoke.trial import Trial
-    from thawd.observe.logbook import LogBook
+    from thawd.logs.book import LogBook
 
 
 class Bundle(Protocol):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import asdict, define
 
+from thawd.environments.start import How
 from thawd.http import Request, Response
-from thawd.invoke.trial import How, Trial
 
 from .context import Api, answer, members_of
 from .errors import invalid_parameter
@@ -16,6 +16,7 @@ from .errors import invalid_parameter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from thawd.environments.trial import Trial
     from thawd.http import Router
 
 _MOST_LINES: Final = 10_000

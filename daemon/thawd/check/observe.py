@@ -15,12 +15,13 @@ import trio
 from attrs import evolve
 
 from thaw_agent import wire
-from thawd.fleet.start import StartTimeout
+from thawd.environments import trial
+from thawd.environments.limits import StartTimeout
+from thawd.environments.restore import restored
+from thawd.environments.snapshot import Taken, take_snapshot
 from thawd.guest.said import cause
 from thawd.guest.session import InitFailure, LogLine, RestoreFailure, RuntimeExited
-from thawd.invoke import trial
 from thawd.invoke.invoker import exit_message
-from thawd.publish.snapshot import Taken, take_snapshot
 
 from .clones import Answer, ColdStart, Global, Observation, Tap
 from .clones.observation import Fixer, Freeze, Hook, Observed, Wake
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from thawd.catalog.models import FunctionVersion
+    from thawd.environments.host import Host
     from thawd.errors import ThawError
-    from thawd.fleet.start import Starter
 
 _EVERYTHING: Final = ("*",)
 """Of `skip_fixers`: no fixer runs."""
@@ -41,7 +42,7 @@ _FUNCTIONS_FAULT: Final = (InitFailure, RestoreFailure, RuntimeExited, StartTime
 
 
 async def observe(
-    starter: Starter,
+    host: Host,
     version: FunctionVersion,
     events: Sequence[Any],
     *,
@@ -53,7 +54,7 @@ async def observe(
     """Run a clone test.
 
     Args:
-        starter: Starts the machines.
+        host: What machines are started with.
         version: What to test; its configuration and code, whether or not it is published.
         events: JSON's types. Every clone gets all of them, in this order.
         starts: Cold starts, each with a snapshot of its own.
@@ -65,16 +66,16 @@ async def observe(
         ThawError: A machine, an image or the guest failed. What the function itself does wrong is an observation.
     """
     if fixers_off:
-        starter = evolve(starter, skip_fixers={version.function_name: _EVERYTHING})
+        host = evolve(host, skip_fixers={version.function_name: _EVERYTHING})
     observed = []
     for _ in range(starts):
         observed.append(
-            await _cold_start(starter, version, events, clones, kernel_cloned=kernel_cloned)
+            await _cold_start(host, version, events, clones, kernel_cloned=kernel_cloned)
         )
         if observed[-1].failure:
             break
     return Observed(
-        engine=starter.engine.name,
+        engine=host.engine.name,
         events=tuple(events),
         starts=tuple(observed),
         kernel_cloned=kernel_cloned,
@@ -83,7 +84,7 @@ async def observe(
 
 
 async def _cold_start(
-    starter: Starter,
+    host: Host,
     version: FunctionVersion,
     events: Sequence[Any],
     clones: int,
@@ -93,10 +94,10 @@ async def _cold_start(
     heard = _Heard()
     # A clone with its template's generation id gives the kernel no reason to renew its generator by itself.
     generation_id = uuid4() if kernel_cloned else None
-    async with starter.snapshots.scratch() as scratch:
+    async with host.snapshots.scratch() as scratch:
         try:
             taken = await take_snapshot(
-                starter,
+                host,
                 version,
                 scratch,
                 trace=True,
@@ -107,7 +108,7 @@ async def _cold_start(
             return ColdStart((), freeze=Freeze(init_ms=0.0, failure=_told(error)))
         await trio.sleep(_AGE_S)
         seen = [
-            await _clone(starter, version, taken, events, generation_id=generation_id)
+            await _clone(host, version, taken, events, generation_id=generation_id)
             for _ in range(clones)
         ]
     ready = taken.ready
@@ -123,7 +124,7 @@ async def _cold_start(
 
 
 async def _clone(
-    starter: Starter,
+    host: Host,
     version: FunctionVersion,
     taken: Taken,
     events: Sequence[Any],
@@ -133,7 +134,8 @@ async def _clone(
     heard = _Heard()
     wake = Wake()
     try:
-        async with starter.restored(
+        async with restored(
+            host,
             version,
             snapshot=taken.snapshot,
             reseed_kernel=generation_id is None,
@@ -152,7 +154,7 @@ async def _clone(
             )
             bodies = [json.dumps(event).encode() for event in events]
             try:
-                answers = await trial.hand(environment, bodies, region=starter.region)
+                answers = await trial.hand(environment, bodies, region=host.region)
             except trio.TooSlowError:
                 late = f"the handler did not answer within its Timeout of {version.timeout_s} s"
                 return Observation((), wake=wake, failure=late)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from thawd.catalog.models import FunctionVersion
-    from thawd.fleet.environment import Environment
+    from thawd.environments.environment import Environment
 
 _log = structlog.get_logger()
 

@@ -15,8 +15,8 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
+from thawd.environments.environment import Environment, Stage
 from thawd.errors import MachineDied, ThawError
-from thawd.fleet.environment import Environment, Stage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

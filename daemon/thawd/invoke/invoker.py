@@ -19,17 +19,17 @@ from attrs import define, field, frozen
 
 from thaw_agent import wire
 from thawd.catalog.models import FunctionVersion, State
+from thawd.environments.limits import StartTimeout
+from thawd.environments.lines import end_line, report_line, start_line, timeout_line
 from thawd.errors import ThawError
 from thawd.fleet.pool import NoCapacity
-from thawd.fleet.start import StartTimeout
 from thawd.guest.session import GuestInvocation, InitFailure, Reply, RestoreFailure, RuntimeExited
 from thawd.invoke.model import Invocation, InvokeRefused, Outcome
-from thawd.invoke.report import end_line, report_line, start_line, timeout_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from thawd.fleet.environment import Environment, Start
+    from thawd.environments.environment import Environment, Start
     from thawd.fleet.fleet import Fleet
 
 _log = structlog.get_logger()

@@ -15,17 +15,19 @@ from attrs import define, field
 
 from thawd.catalog.errors import FunctionNotFound, StateConflict
 from thawd.catalog.models import FunctionVersion, State
+from thawd.environments.limits import StartTimeout
+from thawd.environments.snapshot import take_snapshot
 from thawd.errors import CatalogError, ThawError
-from thawd.fleet.start import Starter, StartTimeout
 from thawd.guest.said import cause, text
 from thawd.guest.session import InitFailure, RuntimeExited
-from thawd.publish.snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from thawd.engines.machine import Snapshot
+    from thawd.environments.host import Host
     from thawd.fleet.fleet import Fleet
+    from thawd.snapshots.store import SnapshotStore
 
 _log = structlog.get_logger()
 
@@ -56,7 +58,8 @@ class Publisher:
     """Publishes versions. Made by `open_publisher`, whose nursery owns every publishing task."""
 
     _nursery: trio.Nursery
-    _starter: Starter
+    _host: Host
+    _snapshots: SnapshotStore
     _states: VersionStates
     _fleet: Fleet
     _limiter: trio.CapacityLimiter
@@ -72,14 +75,14 @@ class Publisher:
             if name == function_name and version in {None, number}:
                 scope.cancel()
         self._fleet.forget(function_name, version)
-        store = self._starter.snapshots
+        store = self._snapshots
         for name, number in store.function_versions():
             if name == function_name and version in {None, number}:
                 await trio.to_thread.run_sync(store.remove, store.version_path(name, number))
 
     def sweep(self, wanted: set[tuple[str, str]]) -> None:
         """Remove snapshots that belong to no version (a daemon that died between rename and row)."""
-        store = self._starter.snapshots
+        store = self._snapshots
         for name, number in store.function_versions():
             if (name, number) not in wanted:
                 _log.info("snapshot.swept", function=name, version=number)
@@ -121,7 +124,7 @@ class Publisher:
             await self._record(version, state, reason, code)
         except (FunctionNotFound, StateConflict) as error:
             log.warning("version.vanished", reason=str(error))
-            self._starter.snapshots.remove(self._starter.snapshots.version_path(*key))
+            self._snapshots.remove(self._snapshots.version_path(*key))
             return
         took_ms = round((trio.current_time() - began) * 1e3, 1)
         log.info("version.published", state=str(state), took_ms=took_ms, reason=reason)
@@ -152,9 +155,9 @@ class Publisher:
 
     async def make_snapshot(self, version: FunctionVersion) -> Snapshot:
         """Take a version's snapshot and put it into the store. Raises what `take_snapshot` raises."""
-        store = self._starter.snapshots
+        store = self._snapshots
         async with store.scratch() as scratch:
-            taken = await take_snapshot(self._starter, version, scratch)
+            taken = await take_snapshot(self._host, version, scratch)
             ready = taken.ready
             about = {
                 "kind": "version",
@@ -173,11 +176,13 @@ class Publisher:
 
 @asynccontextmanager
 async def open_publisher(
-    starter: Starter, states: VersionStates, fleet: Fleet, *, concurrency: int
+    host: Host, snapshots: SnapshotStore, states: VersionStates, fleet: Fleet, *, concurrency: int
 ) -> AsyncIterator[Publisher]:
     """A publisher; publishing that is under way when this scope ends is given up, its version stays Pending."""
     async with trio.open_nursery() as nursery:
         try:
-            yield Publisher(nursery, starter, states, fleet, trio.CapacityLimiter(concurrency))
+            yield Publisher(
+                nursery, host, snapshots, states, fleet, trio.CapacityLimiter(concurrency)
+            )
         finally:
             nursery.cancel_scope.cancel()

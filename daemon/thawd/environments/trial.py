@@ -7,31 +7,23 @@ between. The events are answered by the function itself; nothing is measured tha
 from __future__ import annotations
 
 import time
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import frozen
 
 from thaw_agent import wire
-from thawd.errors import ThawError
+
+from .start import How, start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from thawd.catalog.models import FunctionVersion
-    from thawd.fleet.environment import Environment, Start
-    from thawd.fleet.start import Starter
     from thawd.guest.session import LogLine
 
-
-class How(StrEnum):
-    """Ways to start an environment."""
-
-    COLD = "cold"  # kernel boot, then init
-    BASE = "base"  # restore of the base snapshot, then init: $LATEST, or no SnapStart
-    RESTORE = "restore"  # restore of the version's own snapshot
+    from .environment import Environment, Start
+    from .host import Host
 
 
 @frozen(kw_only=True)
@@ -65,26 +57,8 @@ class Trial:
     """Memory that this machine shares with no other, paused after its last event (/proc, smaps)."""
 
 
-def scope(
-    starter: Starter, version: FunctionVersion, how: How
-) -> AbstractAsyncContextManager[Environment]:
-    """The scope of such a start. Raises `ThawError` for a restore of a version without a snapshot."""
-    match how:
-        case How.COLD:
-            return starter.cold(version)
-        case How.BASE:
-            return starter.initialised(version)
-        case How.RESTORE:
-            if not version.snapshotted:
-                raise ThawError(
-                    f"{version.function_name}:{version.version} has no snapshot",
-                    hint="Turn SnapStart on and publish a version: thaw publish",
-                )
-            return starter.restored(version)
-
-
 async def try_start(
-    starter: Starter,
+    host: Host,
     version: FunctionVersion,
     how: How,
     events: Sequence[bytes],
@@ -97,11 +71,11 @@ async def try_start(
     """
     if how is How.BASE:
         # The base snapshot is made once an image: no part of a start.
-        await starter.ensure_base(version)
+        await host.base(version)
     began = trio.current_time()
-    async with scope(starter, version, how) as environment:
+    async with start(host, version, how) as environment:
         up_ms = (trio.current_time() - began) * 1e3
-        answers = await hand(environment, events, region=starter.region)
+        answers = await hand(environment, events, region=host.region)
         pings_ms: list[float] = []
         for _ in range(pings):
             sent = trio.current_time()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from core import running_core, version
 
+from thawd.environments.restore import restored
+from thawd.environments.trial import hand
 from thawd.guest.testing import FakeFunction
-from thawd.invoke.trial import hand
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,10 +24,13 @@ async def test_a_functions_fixers_are_left_out_of_its_versions_alone(
         return json.dumps(memory["skip_fixers"]).encode()
 
     for configured, expected in (("f", ["random"]), ("another", [])):
-        async with running_core(tmp_path / configured, FakeFunction(handler=look)) as core:
-            core.starter.skip_fixers = {configured: ("random",)}
+        async with running_core(
+            tmp_path / configured,
+            FakeFunction(handler=look),
+            skip_fixers={configured: ("random",)},
+        ) as core:
             await core.publisher.make_snapshot(version())
-            async with core.starter.restored(version()) as environment:
+            async with restored(core.host, version()) as environment:
                 (answer,) = await hand(environment, [b"{}"], region="us-east-1")
 
         assert expected == json.loads(answer.payload)

@@ -6,8 +6,50 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from thaw_agent import wire
+
 if TYPE_CHECKING:
-    from thawd.fleet.environment import Start
+    from collections.abc import Callable
+
+    from thawd.guest.session import LogLine
+    from thawd.logs.book import EnvironmentLog
+
+    from .environment import Start
+
+
+def into(log: EnvironmentLog) -> Callable[[LogLine], None]:
+    """A sink that puts the guest's lines into an environment's log. Records of a traced function are not log lines."""
+
+    def take(line: LogLine) -> None:
+        if line.source is not wire.LogSource.RECORD:
+            log.write(line.text, at_s=line.timestamp_us / 1e6)
+
+    return take
+
+
+def init_start_line(runtime_version: str) -> str:
+    """The line before an init."""
+    return f"INIT_START {runtime_version}"
+
+
+def init_report_line(took_ms: float, *, status: str = "", error_type: str = "") -> str:
+    """The line after an init."""
+    return f"INIT_REPORT Init Duration: {took_ms:.2f} ms\tPhase: init{_ending(status, error_type)}"
+
+
+def restore_start_line(runtime_version: str) -> str:
+    """The line before a restore."""
+    return f"RESTORE_START {runtime_version}"
+
+
+def restore_report_line(took_ms: float, *, status: str = "", error_type: str = "") -> str:
+    """The line after a restore."""
+    return f"RESTORE_REPORT Restore Duration: {took_ms:.2f} ms{_ending(status, error_type)}"
+
+
+def _ending(status: str, error_type: str) -> str:
+    ending = f"\tStatus: {status}" if status else ""
+    return ending + (f"\tError Type: {error_type}" if error_type else "")
 
 
 def start_line(request_id: str, version: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from thawd.observe import logs
+from thawd.telemetry import log as logs
 
 
 @pytest.fixture(autouse=True)

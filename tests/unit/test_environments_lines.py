@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from thawd.fleet.environment import Start
-from thawd.invoke.report import end_line, report_line, start_line, timeout_line
+from thawd.environments.environment import Start
+from thawd.environments.lines import end_line, report_line, start_line, timeout_line
 
 ID = "5f2a1f4e-0000-4000-8000-000000000001"
 

@@ -20,9 +20,9 @@ from typing import Final
 import trio
 from attrs import define, field, frozen
 
+from thawd.code.unpack import TOO_LARGE_ZIPPED, ZIPPED_LIMIT, unpack
 from thawd.engines.machine import CODE_DISK_BYTES
 from thawd.errors import BundleError
-from thawd.publish.archive import TOO_LARGE_ZIPPED, ZIPPED_LIMIT, unpack
 
 _UNPACKED: Final = ".new-"
 

@@ -8,12 +8,12 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from test_bundle_archive import make
+from test_code_unpack import make
 
+from thawd.code.bundles import BundleStore
+from thawd.code.unpack import ZIPPED_LIMIT
 from thawd.engines.machine import CODE_DISK_BYTES
 from thawd.errors import BundleError
-from thawd.publish.archive import ZIPPED_LIMIT
-from thawd.publish.bundle import BundleStore
 
 if TYPE_CHECKING:
     from pathlib import Path

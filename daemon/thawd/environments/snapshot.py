@@ -9,9 +9,12 @@ from attrs import frozen
 
 from thaw_agent import wire
 from thawd.errors import GuestError
-from thawd.fleet.identity import Identity
-from thawd.fleet.start import SNAPSTART_INIT_LIMIT_S, Starter, into, runtime_version
 from thawd.guest.session import LogLine, open_session
+
+from .identity import Identity
+from .init import greet, init_request, run_init
+from .limits import SNAPSTART_INIT_LIMIT_S
+from .lines import init_start_line, into
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Snapshot
+
+    from .host import Host
 
 
 @frozen(kw_only=True)
@@ -32,7 +37,7 @@ class Taken:
 
 
 async def take_snapshot(
-    starter: Starter,
+    host: Host,
     version: FunctionVersion,
     scratch: Path,
     *,
@@ -47,31 +52,28 @@ async def take_snapshot(
 
     Raises `InitFailure`, `StartTimeout`, `RuntimeExited`, `GuestError`, `EngineError`, `ImageError`, `BundleError`.
     """
-    base = await starter.ensure_base(version)
-    image = starter.images.find(version.runtime)
+    base = await host.base(version)
+    image = host.images.find(version.runtime)
     limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
-    log = starter.open_log(version, kept=listener is None)
-    log.write(
-        f"INIT_START {runtime_version(version.runtime, image.digest, starter.region)}",
-        at_s=time.time(),
-    )
+    log = host.open_log(version, kept=listener is None)
+    log.write(init_start_line(host.runtime_version(version)), at_s=time.time())
     target = scratch / "snapshot"
     target.mkdir(mode=0o700)
     async with (
-        starter.engine.restore(
+        host.engine.restore(
             base,
-            code=starter.find_disk(version.code),
+            code=host.find_disk(version.code),
             scratch=scratch,
             generation=generation_id,
         ) as machine,
         open_session(machine.channel(), on_log=listener or into(log)) as session,
     ):
         await machine.resume()
-        await starter.greet(session)
-        request = starter.init_request(
-            version, Identity(), log, initialization_type="snap-start", trace=trace
+        await greet(session, deadline_s=host.boot_deadline_s)
+        request = init_request(
+            host, version, Identity(), log, initialization_type="snap-start", trace=trace
         )
-        ready = await starter.run_init(session, request, limit_s=limit_s, log=log)
+        ready = await run_init(session, request, limit_s=limit_s, log=log)
         if not isinstance(ready, wire.SnapshotReady):
             raise GuestError("the guest agent did not make itself ready for a snapshot")
         if version.runtime.startswith("python") and not ready.report:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Machine
     from thawd.guest.session import GuestSession, LogLine
-    from thawd.observe.logbook import EnvironmentLog
+    from thawd.logs.book import EnvironmentLog
 
 
 class Stage(StrEnum):

@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from thawd.observe.systemd import Notifier, activated_sockets
+from thawd.telemetry.systemd import Notifier, activated_sockets
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -92,7 +92,7 @@ def test_passed_sockets_come_with_their_names(tmp_path):
     """As systemd does it: descriptors from 3 on, and the pid of the process after exec."""
     code = """
 import json, os
-from thawd.observe.systemd import activated_sockets
+from thawd.telemetry.systemd import activated_sockets
 os.environ["LISTEN_PID"] = str(os.getpid())
 found = activated_sockets(os.environ)
 print(json.dumps([[name, s.getsockname(), s.fileno(), os.get_inheritable(s.fileno()), s.gettimeout()]

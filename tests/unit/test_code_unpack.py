@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from thawd.code.unpack import NOT_A_ZIP, unpack
 from thawd.errors import BundleError
-from thawd.publish.archive import NOT_A_ZIP, unpack
 
 
 def make(
@@ -106,7 +106,7 @@ def test_paths_deeper_than_can_be_removed_again_are_refused(tmp_path: Path) -> N
 def test_folders_that_are_only_implied_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thawd.publish.archive._NODES_LIMIT", 50)
+    monkeypatch.setattr("thawd.code.unpack._NODES_LIMIT", 50)
     entries = [(f"{number}/" + "d/" * 20 + "x", b"") for number in range(3)]
 
     with pytest.raises(BundleError, match="more than 50 files and folders"):
