@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from thawd.check.findings import in_order
-from thawd.check.lint import RULES, accepted, lint_path
-from thawd.check.report import FORMATS, junit, text
+from thaw_check.errors import CheckError
+from thaw_check.findings import in_order
+from thaw_check.lint import RULES, accepted, lint_path
+from thaw_check.report import FORMATS, junit, text
 from thawd.errors import BundleError, DaemonUnreachable
 
 from .arguments import add_socket, assignment
@@ -27,7 +28,7 @@ from .exits import Exit
 if TYPE_CHECKING:
     import argparse
 
-    from thawd.check.findings import Report
+    from thaw_check.findings import Report
 
     from .terminal import Terminal
 
@@ -93,6 +94,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         return Exit.NO_INPUT
     try:
         report = _report(arguments, path, terminal)
+    except CheckError as error:
+        raise BundleError(error.message, hint=error.hint) from error
     except DaemonUnreachable as error:
         if path.exists():
             raise

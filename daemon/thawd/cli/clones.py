@@ -13,8 +13,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from thawd.check.clones import RULES, compare, exchange, findings, page
-from thawd.check.findings import Report
+from thaw_check.clones import RULES, compare, exchange, findings, page
+from thaw_check.findings import Report
 from thawd.errors import BundleError, DaemonUnreachable
 
 from .archive import bundle
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from thawd.check.clones import Observed
+    from thaw_check.clones import Observed
 
     from .client import Client
     from .terminal import Terminal

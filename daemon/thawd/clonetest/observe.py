@@ -15,14 +15,13 @@ import trio
 from attrs import evolve
 
 from thaw_agent import wire
+from thaw_check.clones import Answer, ColdStart, Global, Observation, Observed, Tap
+from thaw_check.clones.observation import Fixer, Freeze, Hook, Wake
 from thawd.fleet.start import StartTimeout
 from thawd.guest.session import InitFailure, LogLine, RestoreFailure, RuntimeExited
 from thawd.invoke import trial
 from thawd.invoke.invoker import exit_message
 from thawd.publish.snapshot import Taken, take_snapshot
-
-from .clones import Answer, ColdStart, Global, Observation, Tap
-from .clones.observation import Fixer, Freeze, Hook, Observed, Wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +38,7 @@ _AGE_S: Final = 2.5
 _FUNCTIONS_FAULT: Final = (InitFailure, RestoreFailure, RuntimeExited, StartTimeout)
 
 
-async def observe(
+async def observe_clones(
     starter: Starter,
     version: FunctionVersion,
     events: Sequence[Any],
