@@ -24,6 +24,7 @@ from thawd.errors import BundleError, DaemonUnreachable
 
 from .arguments import add_socket, assignment
 from .exits import Exit
+from .system import NotHere, require_unix
 
 if TYPE_CHECKING:
     import argparse
@@ -96,7 +97,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         report = _report(arguments, path, terminal)
     except CheckError as error:
         raise BundleError(error.message, hint=error.hint) from error
-    except DaemonUnreachable as error:
+    except (DaemonUnreachable, NotHere) as error:
         if path.exists():
             raise
         terminal.note(f"thaw: no file {path}, and no function to ask for: {error}")
@@ -122,7 +123,8 @@ def _report(arguments: argparse.Namespace, path: Path, terminal: Terminal) -> Re
     """The linter's report of a path; the clones' too where they are asked for, and of a function always."""
     if path.exists() and not arguments.clones:
         return _linted(arguments, path, terminal)
-    # httpx and trio take 200 ms to import, and a lint needs neither.
+    # With this come httpx, which takes 200 ms to import, and modules that are there on Unix alone. A lint needs neither.
+    require_unix("The clone test")
     from . import clones  # noqa: PLC0415
 
     if path.exists():

@@ -21,6 +21,7 @@ from .archive import bundle
 from .arguments import FunctionName, check_json, function_name
 from .own_daemon import RUNTIME, default_state, ensure_image, own_daemon
 from .session import connect
+from .system import require_linux
 from .waiting import until_settled
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def _any_daemon(arguments: argparse.Namespace, terminal: Terminal) -> Iterator[C
         with client:
             yield client
         return
+    require_linux("A daemon of its own (none answers)")
     state = default_state()
     state.mkdir(parents=True, exist_ok=True)
     ensure_image(state / "images", terminal)
