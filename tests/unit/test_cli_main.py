@@ -156,6 +156,10 @@ class Screen(io.StringIO):
 
 
 class TestTerminal:
+    @pytest.fixture(autouse=True)
+    def screen_that_moves_its_cursor(self, monkeypatch):
+        monkeypatch.setenv("TERM", "xterm")
+
     def test_progress_on_a_terminal_is_one_line_that_goes_away(self):
         screen = Screen()
         with Terminal(io.StringIO(), screen).progress("Building [x]") as progress:
@@ -169,8 +173,10 @@ class TestTerminal:
         assert drawn.count("\n") == 1, "a line that wraps cannot be redrawn"
         assert drawn.endswith("\n\x1b[?25h\r\x1b[1A\x1b[2K")
 
-    def test_progress_elsewhere_is_one_line_a_step(self):
-        plain = io.StringIO()
+    @pytest.mark.parametrize("stream", [Screen, io.StringIO])
+    def test_progress_elsewhere_is_one_line_a_step(self, stream, monkeypatch):
+        monkeypatch.setenv("TERM", "dumb")
+        plain = stream()
         with Terminal(io.StringIO(), plain).progress("Building") as progress:
             progress.update("Debian")
             progress.show()

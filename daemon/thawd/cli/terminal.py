@@ -141,7 +141,7 @@ class Progress:
         """Show how it stands, and from now on each step."""
         with self._lock:
             self._shown = True
-            if self._stream.isatty():
+            if self._stream.isatty() and os.environ.get("TERM") != "dumb":
                 self._live = _live(self._stream, self._line)
                 self._live.start()
             self._draw()
