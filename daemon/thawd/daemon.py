@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import trio
 
+from thaw_check.clones import exchange
 from thawd.api.app import App, build
 from thawd.api.core import Core
 from thawd.catalog.models import Code, FunctionVersion, State
 from thawd.catalog.store import Catalog
-from thawd.check.clones import exchange
-from thawd.check.observe import observe
+from thawd.clonetest.observe import observe_clones
 from thawd.code.bundles import BundleStore
 from thawd.config import TcpAddress, UnixAddress
 from thawd.engines.select import select_engine
@@ -169,7 +169,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             version: FunctionVersion, events: list[Any], *, kernel_cloned: bool, fixers_off: bool
         ) -> dict[str, Any]:
             return exchange.as_json(
-                await observe(
+                await observe_clones(
                     host, version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
                 )
             )
@@ -180,7 +180,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 bundles=bundles,
                 logs=logs,
                 try_start=trial,
-                observe=clones,
+                observe_clones=clones,
                 find_zip=lambda code: bundles.find(code.sha256).zip,
                 publisher=publisher,
                 invoker=invoker,

@@ -176,7 +176,7 @@ async def _run_daemon(folder: Path, started: SimpleQueue) -> None:
                     publisher=stand_in,
                     logs=LogBook(folder / "logs"),
                     try_start=stand_in.try_start,
-                    observe=stand_in.try_start,
+                    observe_clones=stand_in.try_start,
                     invoker=stand_in,
                     runtimes=lambda: ("python3.13",),
                 )

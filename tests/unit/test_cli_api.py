@@ -100,7 +100,7 @@ async def daemon(tmp_path):
             bundles=Bundles(),
             logs=logs,
             try_start=None,
-            observe=None,
+            observe_clones=None,
             find_zip=None,
             publisher=machines,
             invoker=machines,

@@ -62,7 +62,7 @@ class TryStart(Protocol):
         """Raises `InvokeRefused` for a start that failed."""
 
 
-class Observe(Protocol):
+class ObserveClones(Protocol):
     """Runs a clone test."""
 
     async def __call__(
@@ -86,7 +86,7 @@ class Core:
     logs: LogBook
     try_start: TryStart
     """One start in a given way (`cold`, `base`, `restore`), taken apart."""
-    observe: Observe
+    observe_clones: ObserveClones
     find_zip: Callable[[Code], Path]
     """Where the zip of a version's code lies."""
     publisher: Publisher

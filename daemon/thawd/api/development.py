@@ -88,7 +88,7 @@ class Development:
         """A clone test: two cold starts of a version, two clones of each, the same events to all; what they did.
 
         Body: `{"events": ["<JSON>", ...], "kernel_cloned": false, "fixers_off": false}`. The answer is
-        `thawd.check.clones.Observed`; nothing in it is judged. Works with `$LATEST` too: the snapshots are its own.
+        `thaw_check.clones.Observed`; nothing in it is judged. Works with `$LATEST` too: the snapshots are its own.
         """
         body = await members_of(request, limit=1 << 20)
         texts = body.strings("events") or ["{}"]
@@ -101,7 +101,7 @@ class Development:
         except (ValueError, RecursionError) as error:
             raise invalid_parameter(f"an event is not JSON: {error}") from None
         version = self._api.version(self._api.ref(request))
-        observed = await self._api.core.observe(
+        observed = await self._api.core.observe_clones(
             version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
         )
         return answer(observed)

@@ -12,10 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import trio
-
 from thawd.errors import DaemonUnreachable, ThawError
-from thawd.images.store import ImageStore
 
 from .client import Client, check_socket
 
@@ -37,6 +34,10 @@ def default_state() -> Path:
 
 def ensure_image(directory: Path, terminal: Terminal) -> None:
     """Build the guest image if it is not there."""
+    import trio  # noqa: PLC0415 - whoever has a daemon elsewhere needs neither
+
+    from thawd.images.store import ImageStore  # noqa: PLC0415 - and on Windows it cannot be imported
+
     store = ImageStore(directory)
     with terminal.progress(f"guest image {RUNTIME}") as progress:
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from thawd.check.findings import Finding, Level, Location, Rule
+from thaw_check.findings import Finding, Level, Location, Rule
 
 from .compare import CloneFinding, Comparison, Verdict
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from thawd.check.findings import Level
+from thaw_check.findings import Level
 
 if TYPE_CHECKING:
-    from thawd.check.findings import Finding, Location, Report
+    from thaw_check.findings import Finding, Location, Report
 
 
 def render(report: Report) -> str:

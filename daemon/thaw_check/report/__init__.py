@@ -9,7 +9,7 @@ from . import github, json, junit, sarif, text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thawd.check.findings import Report
+    from thaw_check.findings import Report
 
 FORMATS: Final[dict[str, Callable[[Report], str]]] = {
     "text": text.render,

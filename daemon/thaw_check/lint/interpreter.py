@@ -15,7 +15,6 @@ from attrs import define, evolve, field
 from . import foreign
 from .expressions import Evaluator
 from .scopes import Scopes
-from .source import Module
 from .state import BUDGET, DEPTH, Arguments, Frame, Mode, Phase, State
 from .statements import Executor
 from .values import (
@@ -25,6 +24,7 @@ from .values import (
     Const,
     Function,
     Kind,
+    Module,
     Origin,
     Super,
     Thing,
@@ -36,7 +36,7 @@ from .values import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from thawd.check.findings import Location
+    from thaw_check.findings import Location
 
 _EVENT: Final = frozenset({"event", "evt", "_event", "payload", "request"})
 _CONTEXT: Final = frozenset({"context", "ctx", "_context", "_ctx", "_", "__"})

@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
-from thawd.check.findings import Level
+from thaw_check.findings import Level
 
 if TYPE_CHECKING:
-    from thawd.check.findings import Finding, Report
+    from thaw_check.findings import Finding, Report
 
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, not even escaped."""

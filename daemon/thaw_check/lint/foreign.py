@@ -13,6 +13,7 @@ from .values import (
     Bound,
     Function,
     Kind,
+    Module,
     Origin,
     Thing,
     Value,
@@ -22,9 +23,8 @@ from .values import (
 )
 
 if TYPE_CHECKING:
-    from thawd.check.findings import Location
+    from thaw_check.findings import Location
 
-    from .source import Module
     from .state import Interpreter
     from .values import Origins
 

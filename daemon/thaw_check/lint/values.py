@@ -1,4 +1,7 @@
-"""What the linter knows about a value: where it came from, and what can be reached through it."""
+"""What the linter knows about a value: where it came from, and what can be reached through it.
+
+Values lie in modules and modules are values, so the types of both stand here.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, evolve, field, frozen
 
+from thaw_check.findings import Location
+
 if TYPE_CHECKING:
     import ast
 
-    from thawd.check.findings import Location
-
-    from .source import Module
+    from .ignores import Ignore
 
 
 class Kind(Enum):
@@ -70,6 +73,49 @@ class Origin:
 
 Origins = frozenset[Origin]
 NONE: Final[Origins] = frozenset()
+
+
+@define(eq=False)
+class Module:
+    """A parsed file. `env` fills as the interpreter runs its module-level code."""
+
+    name: str
+    """Dotted, as other modules of the bundle import it."""
+    path: str
+    tree: ast.Module
+    lines: tuple[str, ...]
+    package: bool = False
+    ignores: tuple[Ignore, ...] = ()
+    checked: bool = True
+    """False for a module that is only here to follow calls into it."""
+    env: dict[str, Value] = field(factory=dict)
+    imported: set[str] = field(factory=set)
+    """Names in `env` that belong to another module."""
+    renewed: set[str] = field(factory=set)
+    """Globals that an after-restore hook assigns."""
+
+    def at(self, node: ast.AST) -> Location:
+        """Where `node` is. `ast` counts columns in bytes of UTF-8; people and editors count characters."""
+        line = getattr(node, "lineno", 1)
+        end_line = getattr(node, "end_lineno", None) or line
+        return Location(
+            self.path,
+            line,
+            self._column(line, getattr(node, "col_offset", 0)),
+            end_line,
+            self._column(end_line, getattr(node, "end_col_offset", None) or 0),
+        )
+
+    def _column(self, line: int, offset: int) -> int:
+        text = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
+        if text.isascii():
+            return offset + 1
+        return len(text.encode()[:offset].decode(errors="replace")) + 1
+
+    def ignored(self, rule: str, where: Location) -> Ignore | None:
+        """The comment that accepts `rule` at `where`, if there is one."""
+        last = max(where.line, where.end_line)
+        return next((i for i in self.ignores if i.covers(rule, where.line, last)), None)
 
 
 @define(eq=False)

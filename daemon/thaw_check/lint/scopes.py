@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from .source import Module
 from .state import Misuse, Mode
-from .values import Class, Kind, Thing, Value, join
+from .values import Class, Kind, Module, Thing, Value, join
 
 if TYPE_CHECKING:
-    from thawd.check.findings import Location
+    from thaw_check.findings import Location
 
     from .state import Frame, State
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve, frozen
 
 from . import catalogue, foreign
-from .source import Module
 from .state import BUDGET, Arguments, Frame, Mode
 from .values import (
     NONE,
@@ -18,6 +17,7 @@ from .values import (
     Const,
     Function,
     Kind,
+    Module,
     Origin,
     Super,
     Thing,
@@ -28,7 +28,7 @@ from .values import (
 )
 
 if TYPE_CHECKING:
-    from thawd.check.findings import Location
+    from thaw_check.findings import Location
 
     from .state import Interpreter
     from .values import Origins

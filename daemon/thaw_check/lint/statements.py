@@ -9,14 +9,13 @@ from attrs import evolve, frozen
 
 from . import catalogue
 from .state import BUDGET, Arguments, Frame, Phase
-from .values import UNKNOWN, Bound, Class, Function, Kind, Thing, Value, const
+from .values import UNKNOWN, Bound, Class, Function, Kind, Module, Thing, Value, const
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .expressions import Evaluator
     from .scopes import Scopes
-    from .source import Module
     from .state import Interpreter
 
 

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, evolve, field
 
-from thawd.check.findings import Finding, Location
+from thaw_check.findings import Finding, Location
 
 from . import catalogue
 from .foreign import is_builtin
 from .interpreter import is_handler
 from .rules import RULES
 from .state import Phase
-from .values import Bound, Class, Function, Kind, Origin, Thing, Value
+from .values import Bound, Class, Function, Kind, Module, Origin, Thing, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .interpreter import Run
-    from .source import Module
 
 _DEPTH: Final = 6
 _CACHES: Final = frozenset(

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from thawd.check.findings import Level
+from thaw_check.findings import Level
 
 if TYPE_CHECKING:
-    from thawd.check.findings import Finding, Report
+    from thaw_check.findings import Finding, Report
 
 _COMMAND: Final = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "notice"}
 

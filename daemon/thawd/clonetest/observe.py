@@ -15,6 +15,8 @@ import trio
 from attrs import evolve
 
 from thaw_agent import wire
+from thaw_check.clones import Answer, ColdStart, Global, Observation, Observed, Tap
+from thaw_check.clones.observation import Fixer, Freeze, Hook, Wake
 from thawd.environments import trial
 from thawd.environments.limits import StartTimeout
 from thawd.environments.restore import restored
@@ -22,9 +24,6 @@ from thawd.environments.snapshot import Taken, take_snapshot
 from thawd.guest.said import cause
 from thawd.guest.session import InitFailure, LogLine, RestoreFailure, RuntimeExited
 from thawd.invoke.invoker import exit_message
-
-from .clones import Answer, ColdStart, Global, Observation, Tap
-from .clones.observation import Fixer, Freeze, Hook, Observed, Wake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +40,7 @@ _AGE_S: Final = 2.5
 _FUNCTIONS_FAULT: Final = (InitFailure, RestoreFailure, RuntimeExited, StartTimeout)
 
 
-async def observe(
+async def observe_clones(
     host: Host,
     version: FunctionVersion,
     events: Sequence[Any],

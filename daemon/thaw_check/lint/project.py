@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from .source import Module
+    from .values import Module
 
 
 @define(eq=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from thawd import __version__
-from thawd.check.findings import Level
+from thaw_check.findings import Level
 
 if TYPE_CHECKING:
-    from thawd.check.findings import Finding, Location, Report, Rule
+    from thaw_check.findings import Finding, Location, Report, Rule
 
 _LEVEL: Final = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
 
@@ -37,7 +37,7 @@ def as_dict(report: Report) -> dict[str, Any]:
                 "tool": {
                     "driver": {
                         "name": "thaw check",
-                        "semanticVersion": __version__,
+                        **_version(),
                         "rules": [_rule(rule) for rule in rules],
                     }
                 },
@@ -46,6 +46,14 @@ def as_dict(report: Report) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _version() -> dict[str, str]:
+    """The version of what is installed; nothing for a copy of the package alone."""
+    try:
+        return {"semanticVersion": metadata.version("thawd")}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Final
 
-from thawd.check.findings import Finding, Level, Rule, Section
+from thaw_check.findings import Finding, Level, Rule, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import define, field, frozen
 
-from .values import UNKNOWN, Class, Function, Origin, Thing, Value, contents
+from .values import UNKNOWN, Class, Function, Module, Origin, Thing, Value, contents
 
 if TYPE_CHECKING:
-    from thawd.check.findings import Location
+    from thaw_check.findings import Location
 
-    from .source import Module
     from .values import Origins
 
 DEPTH: Final = 8

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from thawd.check.findings import Level
+from thaw_check.findings import Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thawd.check.findings import Finding, Report, Section
+    from thaw_check.findings import Finding, Report, Section
 
 _STYLES: Final = {Level.ERROR: "red", Level.WARNING: "yellow", Level.INFO: "dim"}
 _INDENT: Final = "    "

@@ -6,19 +6,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thawd.check.findings import Finding, Location, Report, Suppressed, in_order
+from thaw_check.findings import Finding, Location, Report, Suppressed, in_order
 
 from . import kept
 from .files import SourceFile, select
+from .ignores import ignores_of
 from .interpreter import Run
 from .project import Project, module_name
 from .rules import RULES
-from .source import Module, Unreadable, decode, ignores_of, parse
+from .source import Unreadable, decode, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .source import Ignore
+    from .ignores import Ignore
+    from .values import Module
 
 
 def lint_path(
@@ -32,7 +34,7 @@ def lint_path(
         dependencies: Whether to check the packages in a bundle too.
 
     Raises:
-        BundleError: `path` cannot be read or holds no Python.
+        CheckError: `path` cannot be read or holds no Python.
         ValueError: A rule is unknown.
     """
     selection = select(path, dependencies=dependencies)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from textwrap import dedent
 from typing import Final
 
-from thawd.check.findings import Level, Rule
+from thaw_check.findings import Level, Rule
 
 _ERROR, _WARNING = Level.ERROR, Level.WARNING
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
 
-from thawd.errors import BundleError
+from thaw_check.errors import CheckError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +73,7 @@ def select(path: Path, *, dependencies: bool = False) -> Selection:
     Left out are hidden folders, virtual environments, tests, and, unless `dependencies` is true, whatever an installed
     package's RECORD lists: in a Lambda bundle they lie beside the user's own files.
 
-    Raises `BundleError` if there is nothing that can be read.
+    Raises `CheckError` if there is nothing that can be read.
     """
     try:
         if path.is_dir():
@@ -86,12 +86,12 @@ def select(path: Path, *, dependencies: bool = False) -> Selection:
             head = file.read(64)
     except (OSError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise BundleError(
+        raise CheckError(
             f"{path} cannot be read: {reason}", hint="Name a file, a folder or a zip"
         ) from error
     if head.startswith(b"#!") and b"python" in head:
         return Selection([SourceFile(path.name, path.read_bytes)])
-    raise BundleError(
+    raise CheckError(
         f"{path} is neither Python source nor a zip", hint="Name a .py file, a folder or a zip"
     )
 
