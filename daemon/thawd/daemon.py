@@ -30,22 +30,23 @@ import trio
 from thaw_check.clones import exchange
 from thawd.api.app import App, build
 from thawd.api.core import Core
-from thawd.catalog.models import Code, FunctionVersion, State
 from thawd.catalog.store import Catalog
 from thawd.clonetest.observe import observe_clones
 from thawd.code.bundles import BundleStore
+from thawd.collect import Collector
 from thawd.config import TcpAddress, UnixAddress
+from thawd.engines.scopes import helpers
 from thawd.engines.select import select_engine
 from thawd.environments.host import Host
 from thawd.environments.start import How, start
 from thawd.environments.trial import Trial, try_start
-from thawd.errors import ConfigError
+from thawd.errors import CatalogError, ConfigError
 from thawd.fleet.fleet import open_fleet
 from thawd.http import Server, open_unix_listener, serve
 from thawd.images.store import ImageStore
 from thawd.invoke.invoker import as_refusals, open_invoker
 from thawd.logs.book import LogBook
-from thawd.publish.publisher import Publisher, open_publisher
+from thawd.publish.publisher import open_publisher
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
 from thawd.telemetry.systemd import activated_sockets
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from thawd.catalog.models import FunctionVersion
     from thawd.config import Config
 
 _log = structlog.get_logger()
@@ -117,24 +119,22 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             cache_file=state / "engine.json",
             images=images,
         )
+        _check_belongs(catalog, snapshots, bundles)
+        bases = BaseSnapshots(
+            snapshots,
+            engine,
+            images,
+            state / "empty-code-disk",
+            config.limits.boot_deadline_s,
+            vcpus=config.vcpus,
+        )
         emulated = "tcg" in engine.name
-
-        def find_disk(code: Code) -> Path:
-            return bundles.find(code.sha256).disk
-
         host = Host(
             engine=engine,
             snapshots=snapshots,
-            bases=BaseSnapshots(
-                snapshots,
-                engine,
-                images,
-                state / "empty-code-disk",
-                config.limits.boot_deadline_s,
-                vcpus=config.vcpus,
-            ),
+            bases=bases,
             images=images,
-            find_disk=find_disk,
+            ready_disk=bundles.ready_disk,
             logs=logs,
             region=config.region,
             restore_limit_s=config.limits.restore_limit_s,
@@ -157,7 +157,10 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             )
         )
         invoker = await stack.enter_async_context(open_invoker(fleet))
-        _recover(catalog, publisher, snapshots)
+        publisher.recover()
+        collector = Collector(catalog, bundles, snapshots, bases, fleet.code_in_use)
+        tasks = await stack.enter_async_context(helpers())
+        tasks.start_soon(collector.run)
 
         async def trial(
             version: FunctionVersion, how: str, events: list[bytes], pings: int
@@ -181,48 +184,39 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 logs=logs,
                 try_start=trial,
                 observe_clones=clones,
-                find_zip=lambda code: bundles.find(code.sha256).zip,
+                find_zip=lambda code: bundles.find_zip(code.sha256),
+                given_up=collector.nudge,
                 publisher=publisher,
                 invoker=invoker,
                 runtimes=lambda: tuple(image.runtime for image in images.list()),
                 region=config.region,
                 account_id=config.account_id,
                 health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
-                statistics=lambda: {"fleet": fleet.statistics(), "invoker": invoker.statistics()},
+                statistics=lambda: {
+                    "fleet": fleet.statistics(),
+                    "invoker": invoker.statistics(),
+                    "publisher": publisher.statistics(),
+                    "collector": collector.statistics(),
+                    "catalog": catalog.statistics(),
+                },
             )
         )
         async with doors:
             await _serve(listeners, app, stop, serving)
 
 
-def _recover(catalog: Catalog, publisher: Publisher, snapshots: SnapshotStore) -> None:
-    """Bring catalog and disk together after a stop at any point.
+def _check_belongs(catalog: Catalog, snapshots: SnapshotStore, bundles: BundleStore) -> None:
+    """Refuse an empty catalog beside what an earlier one knew: the file was lost, not the functions.
 
-    A version that was being published starts again; snapshots without a row are removed; a row whose snapshot is gone
-    becomes Failed with the reason.
+    Raises `CatalogError`. Started all the same, everything else here would be nobody's, and swept away.
     """
-    known: set[tuple[str, str]] = set()
-    for version in catalog.all_versions():
-        if not version.snapshotted:
-            continue
-        known.add((version.function_name, version.version))
-        path = snapshots.version_path(version.function_name, version.version)
-        if version.state is State.ACTIVE and not snapshots.exists(path):
-            reason = "The snapshot is gone from disk. Publish the version again."
-            _log.error(
-                "version.snapshot_lost", function=version.function_name, version=version.version
-            )
-            catalog.set_state(
-                version.function_name,
-                version.version,
-                State.INACTIVE,
-                reason=reason,
-                reason_code="Restoring",
-            )
-    publisher.sweep(known)
-    for version in catalog.interrupted():
-        _log.info("version.resumed", function=version.function_name, version=version.version)
-        publisher.publish(version)
+    versions, packages = len(snapshots.function_versions()), len(bundles.digests())
+    if catalog.is_new() and (versions or packages):
+        raise CatalogError(
+            f"The catalog {catalog.path} is empty, and beside it lie the code of {packages} packages and the snapshots "
+            f"of {versions} versions",
+            hint=f"Restore it from a backup. To start afresh, move {snapshots.directory} and {bundles.directory} away",
+        )
 
 
 async def _listen(config: Config, doors: AsyncExitStack) -> list[trio.SocketListener]:

@@ -90,7 +90,7 @@ async def observe(folder: Path, images: Path) -> Seen:
         snapshots=store,
         bases=BaseSnapshots(store, engine, image_store, folder / "placeholder", 120.0, vcpus=2),
         images=image_store,
-        find_disk=lambda _: code.disk,
+        ready_disk=lambda _: bundles.ready_disk(code.code_sha256_base64),
         logs=logs,
         region="us-east-1",
         restore_limit_s=30.0,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import define, frozen
 
 from thawd.catalog.models import ApplyOn, Code, FunctionVersion, State
+from thawd.code.bundles import Disk
 from thawd.engines.testing import FakeEngine
 from thawd.environments.host import Host
 from thawd.environments.start import start
@@ -58,6 +59,10 @@ class States:
         reason_code: str | None = None,
     ) -> None:
         self.seen[function_name, version] = (state, reason, reason_code)
+
+
+async def ready_disk(_sha256: str) -> Disk:
+    return Disk(Path("disk"), "digest of the disk")
 
 
 @frozen(kw_only=True)
@@ -133,7 +138,7 @@ async def running_core(
         snapshots=store,
         bases=BaseSnapshots(store, engine, images, tmp_path / "placeholder"),
         images=images,
-        find_disk=lambda _code: tmp_path / "disk",
+        ready_disk=ready_disk,
         logs=logs,
         region="us-east-1",
         skip_fixers=skip_fixers or {},

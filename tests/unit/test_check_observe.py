@@ -226,7 +226,7 @@ async def test_observations_survive_the_way_to_the_command_line(
 def test_the_log_of_a_check_is_nobodys(tmp_path: Path) -> None:
     book = LogBook(tmp_path)
     host = Host(
-        engine=None, snapshots=None, bases=None, images=None, find_disk=None, logs=book, region="",
+        engine=None, snapshots=None, bases=None, images=None, ready_disk=None, logs=book, region="",
     )  # fmt: skip
     host.open_log(version(), kept=False).write("line", at_s=0)
 

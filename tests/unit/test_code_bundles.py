@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from thawd.code.bundles import BundleStore
 from thawd.code.unpack import ZIPPED_LIMIT
 from thawd.engines.machine import CODE_DISK_BYTES
 from thawd.errors import BundleError
+from thawd.files import digest_sparse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +43,9 @@ async def test_a_zip_becomes_a_disk_of_the_one_size_and_is_found_by_its_digest(
     assert bundle.disk.stat().st_size == CODE_DISK_BYTES
     assert bundle.disk.stat().st_blocks * 512 < 1 << 20
     assert bundle.zip.read_bytes() == ZIP
-    assert store.find(bundle.code_sha256_base64) == bundle
-    assert (bundle.zip_size, len(list(store.directory.iterdir()))) == (len(ZIP), 2)
+    assert store.find_zip(bundle.code_sha256_base64) == bundle.zip
+    assert (await store.ready_disk(bundle.code_sha256_base64)).path == bundle.disk
+    assert (bundle.zip_size, len(list(store.directory.iterdir()))) == (len(ZIP), 3)
 
 
 @needs_erofs
@@ -59,15 +62,80 @@ async def test_the_same_zip_makes_the_same_disk(store: BundleStore, tmp_path: Pa
 
 
 @needs_erofs
-async def test_what_no_version_needs_is_removed(store: BundleStore) -> None:
+async def test_a_package_that_is_removed_is_gone(store: BundleStore) -> None:
     kept = await store.add(ZIP)
     gone = await store.add(make(("other.py", b"")).getvalue())
-    (store.directory / ".new-unpacking").mkdir()
 
-    assert store.keep_only({kept.code_sha256_base64}) == [gone.sha256_hex]
+    store.remove(gone.code_sha256_base64)
+
+    assert store.digests() == {kept.code_sha256_base64}
     with pytest.raises(BundleError, match="gone from disk"):
-        store.find(gone.code_sha256_base64)
-    assert store.find(kept.code_sha256_base64) == kept
+        store.find_zip(gone.code_sha256_base64)
+    with pytest.raises(BundleError, match="gone from disk"):
+        await store.ready_disk(gone.code_sha256_base64)
+    assert store.find_zip(kept.code_sha256_base64) == kept.zip
+
+
+def flip(path: Path) -> None:
+    """Change a byte beyond what erofs has checksums for."""
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        (byte,) = file.read(1)
+        file.seek(4096)
+        file.write(bytes([byte ^ 1]))
+
+
+@needs_erofs
+@pytest.mark.parametrize("damage", ["flip", "disk", "digest", "both"])
+async def test_a_damaged_disk_is_made_again_at_its_first_use(
+    store: BundleStore, damage: str
+) -> None:
+    bundle = await store.add(make(("app.py", os.urandom(30_000))).getvalue())
+    before = digest_sparse(bundle.disk)
+    if damage == "flip":
+        flip(bundle.disk)
+    if damage in {"disk", "both"}:
+        bundle.disk.unlink()
+    if damage in {"digest", "both"}:
+        bundle.disk.with_suffix(".digest").unlink()
+
+    disk = await BundleStore(store.directory).ready_disk(bundle.code_sha256_base64)
+
+    assert digest_sparse(disk.path) == before == disk.digest
+
+
+@needs_erofs
+async def test_code_whose_zip_is_damaged_too_is_refused(store: BundleStore) -> None:
+    bundle = await store.add(make(("app.py", os.urandom(30_000))).getvalue())
+    flip(bundle.zip)
+    bundle.disk.unlink()
+
+    with pytest.raises(BundleError, match="damaged"):
+        await BundleStore(store.directory).ready_disk(bundle.code_sha256_base64)
+
+
+@needs_erofs
+async def test_adding_a_package_again_mends_it(store: BundleStore) -> None:
+    data = make(("app.py", os.urandom(30_000))).getvalue()
+    bundle = await store.add(data)
+    flip(bundle.zip)
+    bundle.disk.unlink()
+
+    again = await store.add(data)
+
+    assert again.zip.read_bytes() == data
+    assert (await store.ready_disk(bundle.code_sha256_base64)).path == bundle.disk
+
+
+@needs_erofs
+async def test_what_an_earlier_version_stored_gets_its_digest(store: BundleStore) -> None:
+    bundle = await store.add(ZIP)
+    bundle.disk.with_suffix(".digest").unlink()
+
+    disk = await BundleStore(store.directory).ready_disk(bundle.code_sha256_base64)
+
+    assert disk.digest == digest_sparse(bundle.disk)
 
 
 async def test_a_bad_zip_leaves_nothing(store: BundleStore) -> None:

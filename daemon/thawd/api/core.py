@@ -93,6 +93,8 @@ class Core:
     invoker: Invoker
     runtimes: Callable[[], tuple[str, ...]]
     """The runtimes there are images for, at this moment."""
+    given_up: Callable[[], None] = lambda: None
+    """Called when code or a version was given up: something may be freed."""
     region: str = "us-east-1"
     account_id: str = "000000000000"
     architectures: tuple[str, ...] = ("x86_64",)

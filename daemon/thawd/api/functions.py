@@ -163,6 +163,7 @@ class Functions:
         if dry_run:
             return answer(configuration(change(latest), api.names, qualified=False))
         version = core.catalog.update_latest(name, change, revision_id=revision_id)
+        core.given_up()
         if publish:
             version = self._publish(name)
         return answer(configuration(version, api.names, qualified=publish))
@@ -198,6 +199,7 @@ class Functions:
         # The row is gone: a client that hangs up now must not leave machines and snapshots behind.
         with trio.CancelScope(shield=True):
             await core.publisher.forget(ref.name, ref.qualifier)
+        core.given_up()
         return Response(204)
 
     async def download(self, request: Request) -> Response:

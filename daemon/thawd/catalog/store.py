@@ -284,6 +284,18 @@ class Catalog:
         """Versions that are Pending: after a start, those whose publishing died with the last daemon."""
         return self._select("state = ?", State.PENDING)
 
+    def gave_number(self, name: str, version: str) -> bool:
+        """Whether this catalog has ever given a version of this name that number, deleted ones included."""
+        rows = self._rows(
+            "SELECT 1 FROM numbering WHERE function_name = ? AND last_number >= ?",
+            (name, max(1, _number(version))),
+        )
+        return bool(rows)
+
+    def is_new(self) -> bool:
+        """Whether nothing was ever written to it."""
+        return not self._rows("SELECT 1 FROM numbering LIMIT 1")
+
     def code_digests(self) -> set[str]:
         """The digest (base64, as `Code.sha256`) of every zip that some version needs."""
         return {digest for (digest,) in self._rows("SELECT DISTINCT code_sha256 FROM versions")}

@@ -1,7 +1,8 @@
 """Functions' code: a zip comes in, is checked, and becomes one read-only disk image that every machine of it mounts.
 
-Content-addressed by the zip's SHA-256: `<hex>.zip` and `<hex>.disk`. The disk holds `task/` (/var/task) and is padded,
-sparse, to the one size all code disks have.
+Content-addressed by the zip's SHA-256: `<hex>.zip`, `<hex>.disk` and `<hex>.digest`. The disk holds `task/` (/var/task).
+The zip is what cannot be made again: it is proved by its name. The disk can: it is proved by the digest that was written
+with it when it is first used after a start, and made again from the zip when it is missing or not what was written.
 """
 
 from __future__ import annotations
@@ -9,22 +10,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
 import shutil
-import subprocess
 import tempfile
-import uuid
 from pathlib import Path
 from typing import Final
 
+import structlog
 import trio
 from attrs import define, field, frozen
 
+from thawd.code.disk import make_disk
 from thawd.code.unpack import TOO_LARGE_ZIPPED, ZIPPED_LIMIT, unpack
-from thawd.engines.machine import CODE_DISK_BYTES
-from thawd.errors import BundleError
+from thawd.errors import BundleError, room_on
+from thawd.files import Proven, digest_sparse, sync, write_whole
 
-_UNPACKED: Final = ".new-"
+_log = structlog.get_logger()
+
+_NEW: Final = ".new-"
+_KINDS: Final = (".zip", ".disk", ".digest")
 
 
 @frozen(kw_only=True)
@@ -42,46 +45,66 @@ class Bundle:
         return base64.b64encode(bytes.fromhex(self.sha256_hex)).decode()
 
 
+@frozen
+class Disk:
+    """A code disk that was proved to be what was written. `digest` is of its content (`files.digest_sparse`)."""
+
+    path: Path
+    digest: str
+
+
 @define
 class BundleStore:
     """All deployment packages under one directory. Two at a time are unpacked, in worker threads."""
 
     directory: Path
     _working: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(2))
+    _proven: Proven = field(factory=Proven)
 
     def prepare(self) -> None:
-        """Make the directory; remove what an earlier daemon was unpacking when it died."""
+        """Make the directory; remove what an earlier daemon was unpacking when it died. Raises `OSError`."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for leftover in self.directory.glob(_UNPACKED + "*"):
-            shutil.rmtree(leftover)
+        for leftover in self.directory.glob(_NEW + "*"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
     async def add(self, data: bytes, /) -> Bundle:
         """Check and store a zip. Adding one that is there already costs its digest only. Raises `BundleError`."""
         if len(data) > ZIPPED_LIMIT:
             raise BundleError(TOO_LARGE_ZIPPED)
-        return await trio.to_thread.run_sync(self._add, data, limiter=self._working)
-
-    def find(self, code_sha256: str) -> Bundle:
-        """The package with this digest, base64 as in `CodeSha256`. Raises `BundleError`."""
-        try:
-            hexadecimal = base64.b64decode(code_sha256, validate=True).hex()
-        except ValueError:
-            raise BundleError(f"{code_sha256!r} is not a digest") from None
-        bundle = self._bundle(hexadecimal)
-        if not (bundle.disk.exists() and bundle.zip.exists()):
-            raise BundleError(
-                "the function's code is gone from disk", hint="Update the function's code again"
-            )
+        bundle = await trio.to_thread.run_sync(self._add, data, limiter=self._working)
+        self._proven.add(bundle.disk)
         return bundle
 
-    def keep_only(self, wanted: set[str]) -> list[str]:
-        """Remove every package whose digest (base64) is not wanted; returns the removed, in hex."""
-        keep = {base64.b64decode(digest).hex() for digest in wanted}
-        removed = {path.stem for path in self.directory.glob("[!.]*.*")} - keep
-        for stem in removed:
-            (self.directory / f"{stem}.disk").unlink(missing_ok=True)
-            (self.directory / f"{stem}.zip").unlink(missing_ok=True)
-        return sorted(removed)
+    def find_zip(self, code_sha256: str) -> Path:
+        """The zip with this digest, base64 as in `CodeSha256`. Raises `BundleError`."""
+        path = self._bundle(_hexadecimal(code_sha256)).zip
+        if not path.exists():
+            raise _gone()
+        return path
+
+    async def ready_disk(self, code_sha256: str) -> Disk:
+        """The disk of the zip with this digest, proved or made again. Raises `BundleError`."""
+        bundle = self._bundle(_hexadecimal(code_sha256))
+        if not bundle.disk.exists():
+            self._proven.forget(bundle.disk)
+        await self._proven.prove(bundle.disk, lambda: self._prove(bundle))
+        try:
+            return Disk(bundle.disk, bundle.disk.with_suffix(".digest").read_text())
+        except OSError as error:
+            self._proven.forget(bundle.disk)
+            raise BundleError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+    def digests(self) -> set[str]:
+        """The digest of every zip here, base64 as in `CodeSha256`."""
+        found = {path.stem for path in self.directory.glob("[!.]*.*") if path.suffix in _KINDS}
+        return {self._bundle(stem).code_sha256_base64 for stem in found if _is_digest(stem)}
+
+    def remove(self, code_sha256: str) -> None:
+        """Remove a package, the zip last, so that what is left of one can be made whole. Raises `OSError`."""
+        bundle = self._bundle(_hexadecimal(code_sha256))
+        self._proven.forget(bundle.disk)
+        for kind in reversed(_KINDS):
+            bundle.zip.with_suffix(kind).unlink(missing_ok=True)
 
     def _bundle(self, hexadecimal: str) -> Bundle:
         zip_path = self.directory / f"{hexadecimal}.zip"
@@ -92,58 +115,77 @@ class BundleStore:
             disk=self.directory / f"{hexadecimal}.disk",
         )
 
+    def _prove(self, bundle: Bundle) -> None:
+        """Compare a disk with its digest, and make it again if they differ."""
+        try:
+            written = bundle.disk.with_suffix(".digest").read_text()
+            if digest_sparse(bundle.disk) == written:
+                return
+            reason = "it is not what was written"
+        except OSError as error:
+            reason = f"{error.filename} cannot be read: {error.strerror}"
+        _log.warning("code.disk_made_again", disk=str(bundle.disk), reason=reason)
+        try:
+            data = bundle.zip.read_bytes()
+        except OSError:
+            raise _gone() from None
+        if hashlib.sha256(data).hexdigest() != bundle.sha256_hex:
+            raise BundleError(
+                "the function's code is damaged on disk", hint="Update the function's code again"
+            )
+        self._unpack(data, bundle)
+
     def _add(self, data: bytes) -> Bundle:
         bundle = self._bundle(hashlib.sha256(data).hexdigest())
-        if bundle.disk.exists() and bundle.zip.exists():
-            return bundle
-        work = Path(tempfile.mkdtemp(prefix=_UNPACKED, dir=self.directory))
-        try:
-            tree = work / "tree"
-            for folder in (tree, tree / "task"):
-                folder.mkdir()
-                folder.chmod(0o755)  # whatever the umask is: the function's user must get in
-            unpack(io.BytesIO(data), tree / "task")
-            disk, stored = work / "disk", work / "zip"
-            _make_disk(tree, disk, bundle.sha256_hex)
-            stored.write_bytes(data)
-            # The disk last: a package is there when its disk is.
-            for new, place in ((stored, bundle.zip), (disk, bundle.disk)):
-                _sync(new)
-                new.chmod(0o400)
-                new.rename(place)
-            _sync(self.directory)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        if all(bundle.zip.with_suffix(kind).exists() for kind in _KINDS):
+            self._prove(bundle)
+        else:
+            self._unpack(data, bundle)
         return self._bundle(bundle.sha256_hex)
 
+    def _unpack(self, data: bytes, bundle: Bundle) -> None:
+        """Write zip, digest and disk of a package, the disk last: a package is there when its disk is."""
+        try:
+            work = Path(tempfile.mkdtemp(prefix=_NEW, dir=self.directory))
+            try:
+                tree = work / "tree"
+                for folder in (tree, tree / "task"):
+                    folder.mkdir()
+                    folder.chmod(0o755)  # whatever the umask is: the function's user must get in
+                unpack(io.BytesIO(data), tree / "task")
+                disk = work / "disk"
+                make_disk(tree, disk, bundle.sha256_hex)
+                disk.chmod(0o400)
+                sync(disk)
+                # Of its own bytes, which are those of the name, also where the file had been damaged.
+                write_whole(bundle.zip, data, mode=0o400)
+                write_whole(bundle.disk.with_suffix(".digest"), digest_sparse(disk).encode())
+                disk.rename(bundle.disk)
+                sync(self.directory)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+        except OSError as error:
+            raise BundleError(
+                f"the code cannot be stored in {self.directory}: {error.strerror or error}",
+                hint=room_on(self.directory, error),
+            ) from error
 
-def _make_disk(tree: Path, disk: Path, digest: str) -> None:
-    """The tree as an erofs image: everything root's, no times, an identifier of its content; same zip, same bytes."""
-    identifier = str(uuid.UUID(digest[:32]))
+
+def _gone() -> BundleError:
+    return BundleError(
+        "the function's code is gone from disk", hint="Update the function's code again"
+    )
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == 64 and all(digit in "0123456789abcdef" for digit in text)
+
+
+def _hexadecimal(code_sha256: str) -> str:
     try:
-        subprocess.run(
-            ["mkfs.erofs", "-x-1", "--all-root", "-T0", f"-U{identifier}", disk, tree],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except FileNotFoundError:
-        raise BundleError(
-            "mkfs.erofs is not installed", hint="apt-get install erofs-utils"
-        ) from None
-    except subprocess.CalledProcessError as error:
-        raise BundleError(
-            f"the code disk could not be made: {error.stderr.strip()[-500:]}"
-        ) from error
-    size = disk.stat().st_size
-    if size > CODE_DISK_BYTES:
-        raise BundleError(f"the code takes {size} bytes on disk, more than {CODE_DISK_BYTES}")
-    os.truncate(disk, CODE_DISK_BYTES)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        hexadecimal = base64.b64decode(code_sha256, validate=True).hex()
+    except ValueError:
+        hexadecimal = ""
+    if not _is_digest(hexadecimal):
+        raise BundleError(f"{code_sha256!r} is not a digest")
+    return hexadecimal

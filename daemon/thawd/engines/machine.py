@@ -136,6 +136,10 @@ class Engine(ABC):
     """Name, accelerator and version; equal identities can restore each other's snapshots."""
 
     @abstractmethod
+    def check(self, snapshot: Snapshot) -> None:
+        """Raise `SnapshotError` for a snapshot that this engine cannot restore, as far as a look at its files tells."""
+
+    @abstractmethod
     def boot(self, spec: MachineSpec, *, scratch: Path) -> AbstractAsyncContextManager[Machine]:
         """A fresh machine, running, from kernel start. Its memory file lives in a new directory under `scratch`.
 

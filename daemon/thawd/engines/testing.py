@@ -243,6 +243,13 @@ class FakeEngine(Engine):
         if queue := self._failures.get(step):
             raise queue.pop(0)
 
+    def check(self, snapshot: Snapshot) -> None:
+        """See `Engine`."""
+        if snapshot.engine != self.identity:
+            raise SnapshotError(
+                f"{snapshot.directory} was made by {snapshot.engine}, this is {self.identity}"
+            )
+
     @asynccontextmanager
     async def boot(self, spec: MachineSpec, *, scratch: Path) -> AsyncIterator[Machine]:
         """See `Engine`."""
@@ -263,10 +270,7 @@ class FakeEngine(Engine):
     ) -> AsyncIterator[Machine]:
         """See `Engine`. Calls `on_restore` with the new machine before it is handed out."""
         await self.take_step("restore")
-        if snapshot.engine != self.identity:
-            raise SnapshotError(
-                f"{snapshot.directory} was made by {snapshot.engine}, this is {self.identity}"
-            )
+        self.check(snapshot)
         try:
             memory = json.loads(snapshot.state.read_text())
         except OSError as error:

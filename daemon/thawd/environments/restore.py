@@ -49,15 +49,17 @@ async def restored(
     log = host.open_log(version, kept=listener is None)
     identity = Identity()
     generation = host.generation()
+    disk = await host.ready_disk(version.code.sha256)
     if snapshot is None:
         path = host.snapshots.version_path(version.function_name, version.version)
-        snapshot = await host.snapshots.load(path)
-    log.write(restore_start_line(host.runtime_version(version)), at_s=time.time())
+        loaded = await host.snapshots.load(path, code_disk=disk.digest)
+        snapshot, image_digest = loaded.snapshot, loaded.image_digest
+    else:
+        image_digest = host.images.find(version.runtime).digest
+    log.write(restore_start_line(host.runtime_version(version, image_digest)), at_s=time.time())
     began = trio.current_time()
     async with (
-        host.engine.restore(
-            snapshot, code=host.find_disk(version.code), generation=generation_id
-        ) as machine,
+        host.engine.restore(snapshot, code=disk.path, generation=generation_id) as machine,
         open_session(machine.channel(), on_log=listener or into(log)) as session,
     ):
         await machine.resume()

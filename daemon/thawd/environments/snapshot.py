@@ -9,6 +9,7 @@ from attrs import frozen
 
 from thaw_agent import wire
 from thawd.errors import GuestError
+from thawd.files import telling_a_full_disk
 from thawd.guest.session import LogLine, open_session
 
 from .identity import Identity
@@ -34,6 +35,8 @@ class Taken:
     snapshot: Snapshot
     ready: wire.SnapshotReady
     image_digest: str
+    code_disk: str
+    """Digest of the code disk the machine had: every clone must have the same."""
 
 
 async def take_snapshot(
@@ -52,34 +55,33 @@ async def take_snapshot(
 
     Raises `InitFailure`, `StartTimeout`, `RuntimeExited`, `GuestError`, `EngineError`, `ImageError`, `BundleError`.
     """
-    base = await host.base(version)
+    disk = await host.ready_disk(version.code.sha256)
+    await host.ensure_base(version)
     image = host.images.find(version.runtime)
-    limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
     log = host.open_log(version, kept=listener is None)
-    log.write(init_start_line(host.runtime_version(version)), at_s=time.time())
-    target = scratch / "snapshot"
-    target.mkdir(mode=0o700)
-    async with (
-        host.engine.restore(
-            base,
-            code=host.find_disk(version.code),
-            scratch=scratch,
-            generation=generation_id,
-        ) as machine,
-        open_session(machine.channel(), on_log=listener or into(log)) as session,
-    ):
-        await machine.resume()
-        await greet(session, deadline_s=host.boot_deadline_s)
-        request = init_request(
-            host, version, Identity(), log, initialization_type="snap-start", trace=trace
-        )
-        ready = await run_init(session, request, limit_s=limit_s, log=log)
-        if not isinstance(ready, wire.SnapshotReady):
-            raise GuestError("the guest agent did not make itself ready for a snapshot")
-        if version.runtime.startswith("python") and not ready.report:
-            raise GuestError(
-                "thaw_runtime did not say what it froze: clones would not be unique",
-                hint="Build the guest image again: thaw image build",
+    log.write(init_start_line(host.runtime_version(version, image.digest)), at_s=time.time())
+    with telling_a_full_disk(scratch):
+        target = scratch / "snapshot"
+        target.mkdir(mode=0o700)
+        async with (
+            host.base_clone(
+                version, code=disk.path, scratch=scratch, generation=generation_id
+            ) as machine,
+            open_session(machine.channel(), on_log=listener or into(log)) as session,
+        ):
+            await machine.resume()
+            await greet(session, deadline_s=host.boot_deadline_s)
+            request = init_request(
+                host, version, Identity(), log, initialization_type="snap-start", trace=trace
             )
-        made = await machine.snapshot(target)
-    return Taken(snapshot=made, ready=ready, image_digest=image.digest)
+            limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
+            ready = await run_init(session, request, limit_s=limit_s, log=log)
+            if not isinstance(ready, wire.SnapshotReady):
+                raise GuestError("the guest agent did not make itself ready for a snapshot")
+            if version.runtime.startswith("python") and not ready.report:
+                raise GuestError(
+                    "thaw_runtime did not say what it froze: clones would not be unique",
+                    hint="Build the guest image again: thaw image build",
+                )
+            made = await machine.snapshot(target)
+    return Taken(snapshot=made, ready=ready, image_digest=image.digest, code_disk=disk.digest)

@@ -71,7 +71,7 @@ async def try_start(
     """
     if how is How.BASE:
         # The base snapshot is made once an image: no part of a start.
-        await host.base(version)
+        await host.ensure_base(version)
     began = trio.current_time()
     async with start(host, version, how) as environment:
         up_ms = (trio.current_time() - began) * 1e3

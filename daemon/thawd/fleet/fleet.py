@@ -80,6 +80,10 @@ class Fleet:
         for key in [k for k in self._pools if k[0] == function_name and version in {None, k[1]}]:
             self._pools.pop(key).close("deleted or updated")
 
+    def code_in_use(self) -> set[str]:
+        """Digests (base64) of the code that pools start machines with."""
+        return {pool.version.code.sha256 for pool in self._pools.values()}
+
     def statistics(self) -> FleetStatistics:
         """Figures of this moment."""
         return FleetStatistics(

@@ -104,7 +104,7 @@ class QemuEngine(Engine):
         generation: UUID | None = None,
     ) -> AsyncIterator[Machine]:
         """See `Engine`."""
-        self._check(snapshot)
+        self.check(snapshot)
         spec = snapshot.spec if code is None else evolve(snapshot.spec, code=code)
         if scratch is None:
             async with self._machine(
@@ -175,25 +175,23 @@ class QemuEngine(Engine):
         ) as machine:
             yield machine
 
-    def _check(self, snapshot: Snapshot) -> None:
+    def check(self, snapshot: Snapshot) -> None:
+        """See `Engine`."""
         if snapshot.engine != self.identity:
             raise SnapshotError(
                 f"the snapshot in {snapshot.directory} was made by {snapshot.engine!r}, "
-                f"and this host runs {self.identity!r}",
-                hint="Publish the version again",
+                f"and this host runs {self.identity!r}"
             )
         try:
             size = snapshot.memory.stat().st_size
             snapshot.state.stat()
         except OSError as error:
             raise SnapshotError(
-                f"the snapshot in {snapshot.directory} is incomplete: {error}",
-                hint="Publish the version again",
+                f"the snapshot in {snapshot.directory} is incomplete: {error}"
             ) from error
         if size != snapshot.spec.memory_mib * _MIB:
             raise SnapshotError(
-                f"{snapshot.memory} has {size} bytes instead of {snapshot.spec.memory_mib} MiB",
-                hint="Publish the version again",
+                f"{snapshot.memory} has {size} bytes instead of {snapshot.spec.memory_mib} MiB"
             )
 
 
