@@ -41,12 +41,16 @@ class Control:
         return message
 
     def send(self, kind: str, report: dict[str, Any]) -> None:
-        """One report. Notes are cut, and marked as cut, if it would not fit into one datagram."""
+        """One report. Notes, then hooks are cut if it would not fit into one datagram; the report says so."""
         data = _encode(kind, report)
-        notes = list(report.get("notes", ()))
-        while len(data) > _LARGEST_DATAGRAM and notes:
-            notes = notes[: len(notes) // 2]
-            data = _encode(kind, {**report, "notes": [*notes, "further notes did not fit"]})
+        notes, hooks = list(report.get("notes", ())), list(report.get("hooks", ()))
+        while len(data) > _LARGEST_DATAGRAM and (notes or hooks):
+            if notes:
+                notes = notes[: len(notes) // 2]
+            else:
+                hooks = hooks[: len(hooks) // 2]
+            cut = {"notes": [*notes, "further notes did not fit"], "hooks": hooks}
+            data = _encode(kind, {**report, **cut})
         os.write(self._descriptor, data)
 
     def record(self, record: dict[str, Any]) -> None:
