@@ -28,7 +28,7 @@ _type_module: Final = type.__dict__["__module__"].__get__
 _type_dict: Final = type.__dict__["__dict__"].__get__
 _type_flags: Final = type.__dict__["__flags__"].__get__
 _type_mro: Final = type.__dict__["__mro__"].__get__
-_module_dict: Final = ModuleType.__dict__["__dict__"].__get__
+_module_dict: Final = vars(ModuleType)["__dict__"].__get__
 _builtin_name: Final = BuiltinFunctionType.__dict__["__name__"].__get__
 _IMMUTABLE: Final = 1 << 8
 """Py_TPFLAGS_IMMUTABLETYPE: a type that C defines. No class statement can set it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from time import monotonic, monotonic_ns, time  # by name: the function may put its own in their place
+from time import monotonic, monotonic_ns, time
 from typing import TYPE_CHECKING, Any, Final
 
 from thaw_runtime import callsite, plain
@@ -179,13 +179,14 @@ def _is_a_time_of_this_init(seed: str | bytes | float) -> bool:
     if type(seed) not in (int, float):
         return False
     number: Any = seed
+    # The clocks are those that `time` had when this was imported: the function may have put others in their place.
     earliest, latest = _started_s - _CLOCK_SLACK_S, time() + 1
     if any(earliest * unit <= number <= latest * unit for unit in (1, 10**3, 10**6, 10**9)):
         return True
     # Of the monotonic clock only what cannot be a number somebody chose: many decimals, or nanoseconds.
     if type(number) is float:
-        return _started_monotonic_s <= number <= monotonic() and not (number * 10**6).is_integer()
-    return number > 10**9 and _started_monotonic_s * 10**9 <= number <= monotonic_ns()
+        return _started_monotonic_s <= number <= monotonic() and (number * 10**6) % 1 != 0
+    return bool(number > 10**9 and _started_monotonic_s * 10**9 <= number <= monotonic_ns())
 
 
 def caller_outside(module: str, depth: int = 2) -> FrameType | None:
