@@ -41,16 +41,18 @@ class Control:
         return message
 
     def send(self, kind: str, report: dict[str, Any]) -> None:
-        """One report. Notes, then hooks are cut if it would not fit into one datagram; the report says so."""
+        """One report. Hooks, then notes are cut if it would not fit into one datagram; the report says so."""
         data = _encode(kind, report)
-        notes, hooks = list(report.get("notes", ())), list(report.get("hooks", ()))
-        while len(data) > _LARGEST_DATAGRAM and (notes or hooks):
-            if notes:
-                notes = notes[: len(notes) // 2]
-            else:
-                hooks = hooks[: len(hooks) // 2]
-            cut = {"notes": [*notes, "further notes did not fit"], "hooks": hooks}
-            data = _encode(kind, {**report, **cut})
+        for key, kept in (("hooks", 64), ("notes", 0)):
+            whole = list(report.get(key, ()))
+            part, more = whole, [f"further {key} did not fit"]
+            while len(data) > _LARGEST_DATAGRAM and len(part) > kept:
+                part = part[: len(part) // 2]
+                notes = part if key == "notes" else list(report.get("notes", ()))
+                said = {key: part, "notes": [*more, *notes]}
+                data = _encode(kind, {**report, **said})
+            if len(part) < len(whole):
+                report = {**report, **said}
         os.write(self._descriptor, data)
 
     def record(self, record: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ def _scalar_text(value: Any) -> str | None:
     if number is not None:
         digits = f"{number:032x}"
         return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-    if (plain.type_module(type(value)), plain.type_name(type(value))) == ("uuid_utils", "UUID"):
+    if plain.is_named(type(value), "uuid_utils", "UUID"):
         return plain.native_text(value)
     moment = plain.moment(value)
     if moment is not None:
@@ -77,7 +77,7 @@ def held(
     for name, module in bundle.own_modules():
         entries = plain.entries(plain.module_dict(module), _MOST_GLOBALS + 1)
         if len(entries) > _MOST_GLOBALS:
-            diagnosis.cut(f"{plain.shown(name)} has more than {_MOST_GLOBALS} globals")
+            diagnosis.cut(f"more than {_MOST_GLOBALS} globals", plain.shown(name))
         for key, value in entries[:_MOST_GLOBALS]:
             text = plain.text(key)
             if text is not None and not text.startswith("__"):
@@ -86,7 +86,7 @@ def held(
                     walk.into(found, f"{name}.{text}", value, name, 0)
                 yield from found
         if walk.budget.spent:
-            diagnosis.cut("the function holds too many objects to look at all of them")
+            diagnosis.cut("too many objects to look at all of them", "the function")
             return
 
 
@@ -97,6 +97,7 @@ class _Walk:
         self.budget = budget
         self._diagnosis = diagnosis
         self._seen: set[int] = set()
+        self._slots: dict[int, Any] = {}
 
     def into(
         self, found: list[tuple[str, str]], name: str, value: Any, module: str, depth: int
@@ -112,16 +113,16 @@ class _Walk:
         if depth >= _DEPTH or id(value) in self._seen or plain.is_a(value, ModuleType):
             return
         self._seen.add(id(value))
-        parts = _parts(value, module)
+        parts = _parts(value, module, self._slots)
         if len(parts) > _MOST:
-            self._diagnosis.cut(f"{plain.shown(name)} has more than {_MOST} members")
+            self._diagnosis.cut(f"more than {_MOST} members", plain.shown(name))
         for part, inner in parts[:_MOST]:
             if self.budget.spent:
                 return
             self.into(found, f"{name}{part}", inner, module, depth + 1)
 
 
-def _parts(value: Any, module: str) -> list[tuple[str, Any]]:
+def _parts(value: Any, module: str, slots: dict[int, Any]) -> list[tuple[str, Any]]:
     """What one object holds, as the suffix a person would write and the object. One more than will be looked at."""
     if plain.is_a(value, dict):
         return [(f"[{_key(key)}]", inner) for key, inner in plain.entries(value, _MOST + 1)]
@@ -138,7 +139,7 @@ def _parts(value: Any, module: str) -> list[tuple[str, Any]]:
         if plain.type_module(value) != module:
             return []
         return _named(plain.class_entries(value, _MOST + 1), hidden="__")
-    return _named(plain.attributes(value, _MOST + 1))
+    return _named(plain.attributes(value, _MOST + 1, slots))
 
 
 def _named(entries: list[tuple[Any, Any]], hidden: str | None = None) -> list[tuple[str, Any]]:

@@ -56,19 +56,21 @@ def cached_values(bundle: Bundle, diagnosis: Diagnosis, found: list[str]) -> Non
     for module_name, module in bundle.own_modules():
         entries = plain.entries(plain.module_dict(module), _MOST_GLOBALS + 1)
         if len(entries) > _MOST_GLOBALS:
-            diagnosis.cut(f"{plain.shown(module_name)} has more than {_MOST_GLOBALS} globals")
+            diagnosis.cut(f"more than {_MOST_GLOBALS} globals", plain.shown(module_name))
         for key, value in entries[:_MOST_GLOBALS]:
             name = plain.text(key)
             if name is None or name.startswith("__"):
                 continue
             if not budget.take():
-                diagnosis.cut("the function has too many globals to look at all of them")
+                diagnosis.cut("too many globals to look at all of them", "the function")
                 return
             with diagnosis.guard():
                 if not _is_unique(value):
                     continue
                 if len(found) >= _MOST:
-                    diagnosis.cut(f"more than {_MOST} globals were made unique at init")
+                    diagnosis.cut(
+                        f"more than {_MOST} globals that were made unique", "the function"
+                    )
                     return
                 found.append(
                     f"{plain.shown(f'{module_name}.{name}')} was made unique at init and is the same in every clone: "

@@ -61,6 +61,12 @@ def type_module(kind: type) -> str:
         return ""
 
 
+def is_named(kind: type, module: str, name: str) -> bool:
+    """Does a class go by this name? Asked for every object, so the cheapest answer comes first."""
+    known = _type_name(kind)
+    return type(known) is str and known == name and type_module(kind) == module
+
+
 def is_builtin(kind: type) -> bool:
     """Is it defined in C, and for good?"""
     return bool(_type_flags(kind) & _IMMUTABLE)
@@ -186,28 +192,39 @@ _WITH_DICT: Final = (BaseException, SimpleNamespace)
 """Built-in classes whose instances have one: their subclasses get no descriptor of their own."""
 
 
-def attributes(value: Any, most: int) -> list[tuple[Any, Any]]:
-    """The first attributes of an instance's own; none where the class keeps them in another way than usual."""
-    for kind in mro(type(value)):
-        slot = class_lookup(kind, "__dict__")
-        if slot is None:
-            continue
-        usual = type(slot) is GetSetDescriptorType and (
-            slot.__doc__ == _INSTANCE_DICT_DOC or any(kind is known for known in _WITH_DICT)
-        )
-        if not usual:
-            return []
-        try:
-            return entries(slot.__get__(value), most)
-        except (AttributeError, TypeError):  # another class's descriptor
-            return []
-    return []
+def attributes(value: Any, most: int, slots: dict[int, Any] | None = None) -> list[tuple[Any, Any]]:
+    """The first attributes of an instance's own; none where the class keeps them in another way than usual.
+
+    `slots` remembers, for the length of one walk, where classes keep them.
+    """
+    slots = {} if slots is None else slots
+    kind = type(value)
+    if id(kind) not in slots:
+        slots[id(kind)] = _dict_slot(kind)
+    slot = slots[id(kind)]
+    if slot is None:
+        return []
+    try:
+        return entries(slot.__get__(value), most)
+    except (AttributeError, TypeError):  # another class's descriptor
+        return []
+
+
+def _dict_slot(kind: type) -> Any:
+    for base in mro(kind):
+        slot = class_lookup(base, "__dict__")
+        if slot is not None:
+            usual = type(slot) is GetSetDescriptorType and (
+                slot.__doc__ == _INSTANCE_DICT_DOC or any(base is known for known in _WITH_DICT)
+            )
+            return slot if usual else None
+    return None
 
 
 def uuid(value: Any) -> int | None:
     """The number in a `uuid.UUID` or one of its subclasses."""
     for kind in mro(type(value)):
-        if type_name(kind) == "UUID" and type_module(kind) == "uuid":
+        if is_named(kind, "uuid", "UUID"):
             slot = class_lookup(kind, "int")
             if type(slot) is not MemberDescriptorType:
                 return None
@@ -235,7 +252,7 @@ def moment(value: Any) -> tuple[Any, Any] | None:
     asking any other for its offset would run its code.
     """
     for kind in mro(type(value)):
-        if is_builtin(kind) and type_name(kind) == "datetime" and type_module(kind) == "datetime":
+        if is_builtin(kind) and is_named(kind, "datetime", "datetime"):
             fields: Any = kind
             exact = fields(
                 *(getattr(fields, name).__get__(value) for name in _FIELDS),

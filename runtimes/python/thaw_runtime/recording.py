@@ -93,7 +93,7 @@ class Recorder:
         for name, value in itertools.islice(found, _MOST_GLOBALS):
             self._emit({"kind": "global", "name": name, "value": value})
         if next(found, None) is not None:
-            self.diagnosis.cut(f"the function holds more than {_MOST_GLOBALS} values")
+            self.diagnosis.cut(f"more than {_MOST_GLOBALS} values", "the function")
 
     def _tap(self, module: ModuleType) -> None:
         name = module.__name__
