@@ -13,6 +13,8 @@ from typing import Any, Final
 
 _LARGEST_DATAGRAM: Final = 128 * 1024
 """Bytes. Well under Linux's default socket buffer (212,992), which bounds one SOCK_SEQPACKET datagram."""
+_LARGEST_REPORT: Final = _LARGEST_DATAGRAM * 3 // 4
+"""The agent keeps to the limit too, and measures a report with the spaces that JSON may have."""
 
 
 class ControlError(Exception):
@@ -46,7 +48,7 @@ class Control:
         for key, kept in (("hooks", 64), ("notes", 0)):
             whole = list(report.get(key, ()))
             part, more = whole, [f"further {key} did not fit"]
-            while len(data) > _LARGEST_DATAGRAM and len(part) > kept:
+            while len(data) > _LARGEST_REPORT and len(part) > kept:
                 part = part[: len(part) // 2]
                 notes = part if key == "notes" else list(report.get("notes", ()))
                 said = {key: part, "notes": [*more, *notes]}
