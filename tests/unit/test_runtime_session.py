@@ -244,6 +244,34 @@ def test_a_failed_essential_fixer_fails_the_publish(tmp_path):
     assert "would not be unique" in err
 
 
+def test_hooks_that_are_odd_objects_are_called_and_not_asked(tmp_path):
+    """A callable whose attributes and comparisons raise is a hook like any other, at both ends."""
+    function = (
+        FUNCTION
+        + """
+class Odd:
+    def __init__(self, text): object.__setattr__(self, "text", text)
+    def __getattr__(self, name): raise RuntimeError(name)
+    def __eq__(self, other): raise RuntimeError("compared")
+    __hash__ = None
+    def __call__(self): print(self.text, flush=True)
+register_before_snapshot(Odd("odd-close"))
+register_after_restore(Odd("odd-connect"))
+"""
+    )
+    with Runtime(tmp_path, function, start={}) as runtime:
+        frozen = runtime.receive()
+        runtime.send(THAW)
+        out, err = runtime.answer_restore_next()
+        thawed = runtime.receive()
+
+    assert err == ""
+    assert "odd-close" in out
+    assert "odd-connect" in out
+    assert frozen["report"]["hooks"][0]["name"] == "__main__.Odd"
+    assert thawed["report"]["hooks"][-1]["name"] == "__main__.Odd"
+
+
 def test_a_failed_hook_is_reported_and_stays_the_users(tmp_path):
     """The user's exception passes unchanged; the frozen report never comes, so the agent does not wait for it."""
     function = FUNCTION + "\n@register_before_snapshot\ndef bad(): raise KeyError('mine')\n"
@@ -277,4 +305,19 @@ def test_a_report_always_fits_one_datagram():
         Control(runtime.fileno()).send("frozen", {"notes": ["x" * 1000] * 1000})
 
         notes = json.loads(agent.recv(1 << 20))["report"]["notes"]
-    assert notes[-1] == "further notes did not fit"
+    assert notes[0] == "further notes did not fit"
+
+
+def test_a_report_of_very_many_hooks_fits_too():
+    """A function that registers thousands is reported with some of them, and not refused."""
+    from thaw_runtime.control import Control
+
+    agent, runtime = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    hooks = [{"name": f"app.hook_{n}", "us": 1, "ok": True} for n in range(10_000)]
+    with agent, runtime:
+        Control(runtime.fileno()).send("frozen", {"notes": ["kept"], "hooks": hooks})
+
+        report = json.loads(agent.recv(1 << 20))["report"]
+    assert len(json.dumps(report)) <= 128 * 1024  # as the agent measures it
+    assert 100 < len(report["hooks"]) < 10_000
+    assert report["notes"] == ["further hooks did not fit", "kept"]

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 _LARGEST_DATAGRAM: Final = 128 * 1024
 """Bytes. Well under Linux's default socket buffer (212,992), which bounds one SOCK_SEQPACKET datagram."""
+_LARGEST_REPORT: Final = _LARGEST_DATAGRAM * 3 // 4
+"""The agent keeps to the limit too, and measures a report with the spaces that JSON may have."""
 
 
 class ControlError(Exception):
@@ -41,12 +43,18 @@ class Control:
         return message
 
     def send(self, kind: str, report: dict[str, Any]) -> None:
-        """One report. Notes are cut, and marked as cut, if it would not fit into one datagram."""
+        """One report. Hooks, then notes are cut if it would not fit into one datagram; the report says so."""
         data = _encode(kind, report)
-        notes = list(report.get("notes", ()))
-        while len(data) > _LARGEST_DATAGRAM and notes:
-            notes = notes[: len(notes) // 2]
-            data = _encode(kind, {**report, "notes": [*notes, "further notes did not fit"]})
+        for key, kept in (("hooks", 64), ("notes", 0)):
+            whole = list(report.get(key, ()))
+            part, more = whole, [f"further {key} did not fit"]
+            while len(data) > _LARGEST_REPORT and len(part) > kept:
+                part = part[: len(part) // 2]
+                notes = part if key == "notes" else list(report.get("notes", ()))
+                said = {key: part, "notes": [*more, *notes]}
+                data = _encode(kind, {**report, **said})
+            if len(part) < len(whole):
+                report = {**report, **said}
         os.write(self._descriptor, data)
 
     def record(self, record: dict[str, Any]) -> None:

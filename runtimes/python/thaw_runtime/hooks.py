@@ -10,8 +10,10 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Final
 
+from thaw_runtime import plain
 from thaw_runtime.draw import Draw
 from thaw_runtime.gate import Gate
 from thaw_runtime.registry import Registry, ThawFailed
@@ -32,8 +34,8 @@ class TimedHook:
     def __init__(self, hook: Callable[..., Any], report: list[dict[str, Any]]) -> None:
         self._hook = hook
         self._report = report
-        module = getattr(hook, "__module__", None) or "?"
-        self._name = f"{module}.{getattr(hook, '__qualname__', None) or type(hook).__qualname__}"
+        module, name = plain.origin(hook)
+        self._name = f"{module or '?'}.{name}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the hook and report its time in microseconds."""
@@ -93,7 +95,8 @@ class Session:
                 raise ThawFailed(self._broken)
             gc.collect()
             if self._recorder is not None:
-                self._recorder.keep_globals()
+                with self._registry.diagnosis.guard():
+                    self._recorder.keep_globals()
             self._registry.freeze()
             self._clock_after_restore_hooks()
         finally:
@@ -123,15 +126,19 @@ class Session:
     def _clock_after_restore_hooks(self) -> None:
         hooks = self._hooks.get_after_restore()
         hooks[:] = [
-            (func if func == self.thaw else TimedHook(func, self._after), args, kwargs)
+            (func if self._is_ours(func) else TimedHook(func, self._after), args, kwargs)
             for func, args, kwargs in hooks
         ]
         hooks.append((self.finish, (), {}))
 
+    def _is_ours(self, hook: Any) -> bool:
+        return type(hook) is MethodType and hook.__self__ is self
+
     def _report(self, hooks: list[dict[str, Any]]) -> dict[str, Any]:
+        recorded = self._recorder.diagnosis.notes() if self._recorder is not None else ()
         return {
             "fixers": self._registry.report(),
-            "notes": self._registry.notes,
+            "notes": [*self._registry.notes, *recorded],
             "hooks": hooks,
             "us": self.elapsed_us,
             "python": sys.version.partition(" ")[0],
