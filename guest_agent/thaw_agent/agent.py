@@ -27,8 +27,7 @@ from .restore import sequence
 from .runtime_api import Event, RuntimeApi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from .language import Language
     from .system import System
 
 API_PORT: Final = 9001
@@ -58,21 +57,21 @@ _REPORT_OF: Final = {INIT: control.FROZEN, RESTORING: control.THAWED}
 
 
 class Agent:
-    """One guest. Tests give it a `system` of their own, a free `port` and another `command`."""
+    """One guest. Tests give it a `system` of their own, a free `port` and another `language`."""
 
     def __init__(
         self,
         loop: Loop,
         channel: int,
         system: System,
+        language: Language,
         *,
         port: int = API_PORT,
         persistent: bool = True,
-        command: Callable[[wire.Init], list[str]] = supervisor.command,
     ) -> None:
         self._loop = loop
         self._system = system
-        self._command = command
+        self._language = language
         self.phase = BASE
         self._channel = Channel(loop, channel, self._on_frame, persistent=persistent)
         self._logs = Logs(loop, self._channel, self._running_stream)
@@ -155,8 +154,8 @@ class Agent:
         self._traced = init.trace
         self._runtime = supervisor.Runtime.start(
             system,
-            self._command(init),
-            environment.variables(system, init, api=api, token=token),
+            self._language.command(init),
+            environment.variables(system, init, self._language, api=api, token=token),
             self._cgroup,
             self._logs.add,
             first_message=control.start(init.skip_fixers, trace=init.trace),

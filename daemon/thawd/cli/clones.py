@@ -13,13 +13,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from thawd import runtimes
 from thawd.check.clones import RULES, compare, exchange, findings, page
 from thawd.check.findings import Report
 from thawd.errors import BundleError, DaemonUnreachable
 
 from .archive import bundle
 from .arguments import FunctionName, check_json, function_name
-from .own_daemon import RUNTIME, default_state, ensure_image, own_daemon
+from .own_daemon import default_state, ensure_image, own_daemon
 from .session import connect
 from .waiting import until_settled
 
@@ -176,7 +177,7 @@ def _function(
     client.create_function(
         {
             "FunctionName": name,
-            "Runtime": RUNTIME,
+            "Runtime": runtimes.default().id,
             "Handler": handler,
             "Role": "arn:aws:iam::000000000000:role/thaw-check",
             "Code": {"ZipFile": base64.b64encode(code).decode()},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from thawd import runtimes
 from thawd.errors import DaemonUnreachable, ThawError
 from thawd.images.store import ImageStore
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from .terminal import Terminal
 
-RUNTIME: Final = "python3.13"
 _READY_WITHIN_S: Final = 120.0
 _STOPPED_WITHIN_S: Final = 30.0
 
@@ -38,14 +38,15 @@ def default_state() -> Path:
 def ensure_image(directory: Path, terminal: Terminal) -> None:
     """Build the guest image if it is not there."""
     store = ImageStore(directory)
-    with terminal.progress(f"guest image {RUNTIME}") as progress:
+    runtime = runtimes.default().id
+    with terminal.progress(f"guest image {runtime}") as progress:
 
         async def ensure() -> None:
-            await store.ensure(RUNTIME, progress=progress.update)
+            await store.ensure(runtime, progress=progress.update)
 
         trio.run(ensure)
         took_s = progress.elapsed_s
-    terminal.note(f"guest image {RUNTIME}: ready after {took_s:.1f} s")
+    terminal.note(f"guest image {runtime}: ready after {took_s:.1f} s")
 
 
 @contextmanager

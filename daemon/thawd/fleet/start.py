@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from thawd.catalog.models import Code, FunctionVersion
     from thawd.engines.machine import Engine, Machine, Snapshot
-    from thawd.images.store import ImageStore
+    from thawd.images.store import Image, ImageStore
     from thawd.snapshots.store import SnapshotStore
 
 RESTORE_LIMIT_S = 10.0
@@ -52,12 +52,11 @@ class StartTimeout(GuestError):
     """Init or restore took longer than its limit."""
 
 
-def runtime_version(runtime: str, digest: str, region: str) -> str:
+def runtime_version(image: Image, region: str) -> str:
     """The fields that INIT_START and RESTORE_START name a runtime by; the image's digest stands for AWS's."""
-    family = runtime.replace("python", "python:", 1) if runtime.startswith("python") else runtime
     return (
-        f"Runtime Version: {family}.v1\t"
-        f"Runtime Version ARN: arn:aws:lambda:{region}::runtime:{digest.removeprefix('sha256:')}"
+        f"Runtime Version: {image.log_name}.v1\t"
+        f"Runtime Version ARN: arn:aws:lambda:{region}::runtime:{image.digest.removeprefix('sha256:')}"
     )
 
 
@@ -119,7 +118,7 @@ class Starter:
             )
         image = self.images.find(version.runtime)
         log.write(
-            f"RESTORE_START {runtime_version(version.runtime, image.digest, self.region)}",
+            f"RESTORE_START {runtime_version(image, self.region)}",
             at_s=time.time(),
         )
         began = trio.current_time()
@@ -218,7 +217,7 @@ class Starter:
         identity = Identity()
         image = self.images.find(version.runtime)
         log.write(
-            f"INIT_START {runtime_version(version.runtime, image.digest, self.region)}",
+            f"INIT_START {runtime_version(image, self.region)}",
             at_s=time.time(),
         )
         async with open_session(machine.channel(), on_log=into(log)) as session:
