@@ -184,7 +184,12 @@ class Client:
 class Bed:
     """A base machine with its agent up. The test is the host and, where it wants to be, the runtime."""
 
-    def __init__(self, root: Path, command: Callable[[wire.Init], list[str]] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        command: Callable[[wire.Init], list[str]] | None = None,
+        language: Language | None = None,
+    ) -> None:
         self.system = PretendedSystem(root)
         init.set_up(self.system)
         self.loop = Loop()
@@ -192,7 +197,7 @@ class Bed:
         ours.setblocking(False)
         self.host = ours
         self._theirs = theirs
-        language = python()
+        language = language or python()
         language.command = command or (lambda _init: ["/bin/sleep", "60"])
         self.agent = Agent(
             self.loop, theirs.fileno(), self.system, language, port=0, persistent=False
