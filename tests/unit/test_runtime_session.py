@@ -17,7 +17,7 @@ from thaw_runtime.control import Control, ControlError
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "runtimes" / "python"
-PTH = (RUNTIME / "image" / "thaw_runtime.pth").read_text()
+PTH = (RUNTIME / "thaw_runtime.pth").read_text()
 
 # AWS's registry, reduced to what snapshot_restore_py 1.0.0 does.
 REGISTRY = """
