@@ -36,6 +36,8 @@ class FakeImage:
     kernel: Path = Path("vmlinux")
     initrd: Path = Path("initrd")
     root: Path = Path("root")
+    log_name: str = "python:3.13"
+    must_report: str = "thaw_runtime"
 
 
 class FakeImages:

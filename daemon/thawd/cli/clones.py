@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from thaw_check.clones import RULES, compare, exchange, findings, page
 from thaw_check.findings import Report
+from thawd import runtimes
 from thawd.errors import BundleError, DaemonUnreachable
 
 from .archive import bundle
 from .arguments import FunctionName, check_json, function_name
-from .own_daemon import RUNTIME, default_state, ensure_image, own_daemon
+from .own_daemon import default_state, ensure_image, own_daemon
 from .session import connect
 from .system import require_linux
 from .waiting import until_settled
@@ -178,7 +179,7 @@ def _function(
     client.create_function(
         {
             "FunctionName": name,
-            "Runtime": RUNTIME,
+            "Runtime": runtimes.default().id,
             "Handler": handler,
             "Role": "arn:aws:iam::000000000000:role/thaw-check",
             "Code": {"ZipFile": base64.b64encode(code).decode()},

@@ -99,12 +99,9 @@ class Host:
 
     def runtime_version(self, version: FunctionVersion, image_digest: str) -> str:
         """The fields that INIT_START and RESTORE_START name a runtime by; the image's digest stands for AWS's."""
-        runtime = version.runtime
-        family = (
-            runtime.replace("python", "python:", 1) if runtime.startswith("python") else runtime
-        )
+        name = self.images.find(version.runtime).log_name
+        digest = image_digest.removeprefix("sha256:")
         return (
-            f"Runtime Version: {family}.v1\t"
-            f"Runtime Version ARN: arn:aws:lambda:{self.region}::runtime:"
-            f"{image_digest.removeprefix('sha256:')}"
+            f"Runtime Version: {name}.v1\t"
+            f"Runtime Version ARN: arn:aws:lambda:{self.region}::runtime:{digest}"
         )

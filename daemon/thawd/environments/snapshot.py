@@ -78,10 +78,10 @@ async def take_snapshot(
             ready = await run_init(session, request, limit_s=limit_s, log=log)
             if not isinstance(ready, wire.SnapshotReady):
                 raise GuestError("the guest agent did not make itself ready for a snapshot")
-            if version.runtime.startswith("python") and not ready.report:
+            if image.must_report and not ready.report:
                 raise GuestError(
-                    "thaw_runtime did not say what it froze: clones would not be unique",
-                    hint="Build the guest image again: thaw image build",
+                    f"{image.must_report} did not say what it froze: clones would not be unique",
+                    hint=f"Build the guest image again: thaw image build {image.runtime}",
                 )
             made = await machine.snapshot(target)
     return Taken(snapshot=made, ready=ready, image_digest=image.digest, code_disk=disk.digest)

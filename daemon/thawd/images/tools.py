@@ -19,7 +19,6 @@ PACKAGES: Final = {
     "mmdebstrap": "mmdebstrap",
     "mkfs.erofs": "erofs-utils",
     "zstd": "zstd",
-    "xz": "xz-utils",
     "tar": "tar",
     "ldconfig": "libc-bin",
 }

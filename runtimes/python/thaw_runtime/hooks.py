@@ -13,7 +13,7 @@ import time
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final
 
-from thaw_runtime import plain
+from thaw_runtime import plain, protocol
 from thaw_runtime.draw import Draw
 from thaw_runtime.gate import Gate
 from thaw_runtime.registry import Registry, ThawFailed
@@ -64,6 +64,7 @@ class Session:
         self._hooks: Any = None
         self._broken: str | None = None
         self._gate = Gate()
+        self._version = sys.version.partition(" ")[0]
         self.elapsed_us = 0
 
     def register(self, hooks: Any) -> None:
@@ -101,19 +102,19 @@ class Session:
             self._clock_after_restore_hooks()
         finally:
             self.elapsed_us = (time.perf_counter_ns() - began) // 1000
-            self._control.send("frozen", self._report(self._before))
+            self._control.send(self._report(protocol.FROZEN, self._before))
         # What lives now is never scanned again: a collection in a clone does not touch, and so copy, these pages.
         gc.freeze()
         self._gate.close()
 
     def thaw(self) -> None:
         """The first after-restore hook. Raises `ThawFailed` or `ControlError`: this machine must be killed."""
-        message = self._control.receive("thaw", timeout_ms=_THAW_MESSAGE_MS)
+        secret = self._control.thaw(timeout_ms=_THAW_MESSAGE_MS)
         began = time.perf_counter_ns()
         try:
-            self._registry.thaw(Draw(bytes.fromhex(message["entropy"])))
+            self._registry.thaw(Draw(secret))
         except Exception:
-            self._control.send("thawed", self._report(self._after))
+            self._control.send(self._report(protocol.THAWED, self._after))
             raise
         finally:
             self.elapsed_us = (time.perf_counter_ns() - began) // 1000
@@ -121,7 +122,7 @@ class Session:
 
     def finish(self) -> None:
         """The last after-restore hook: tells the agent what ran."""
-        self._control.send("thawed", self._report(self._after))
+        self._control.send(self._report(protocol.THAWED, self._after))
 
     def _clock_after_restore_hooks(self) -> None:
         hooks = self._hooks.get_after_restore()
@@ -134,12 +135,13 @@ class Session:
     def _is_ours(self, hook: Any) -> bool:
         return type(hook) is MethodType and hook.__self__ is self
 
-    def _report(self, hooks: list[dict[str, Any]]) -> dict[str, Any]:
+    def _report(self, kind: int, hooks: list[dict[str, Any]]) -> bytes:
         recorded = self._recorder.diagnosis.notes() if self._recorder is not None else ()
-        return {
-            "fixers": self._registry.report(),
-            "notes": [*self._registry.notes, *recorded],
-            "hooks": hooks,
-            "us": self.elapsed_us,
-            "python": sys.version.partition(" ")[0],
-        }
+        return protocol.report(
+            kind,
+            self.elapsed_us,
+            version=self._version,
+            fixers=self._registry.report(),
+            hooks=hooks,
+            notes=[*self._registry.notes, *recorded],
+        )

@@ -48,11 +48,11 @@ def _open_session(descriptor: int) -> None:
     from thaw_runtime.registry import Registry
 
     control = Control(descriptor)
-    message = control.receive("start", timeout_ms=_START_MESSAGE_MS)
+    left_out, traced = control.start(timeout_ms=_START_MESSAGE_MS)
     own = os.environ.get(SKIP, "").replace(",", " ").split()
-    registry = Registry(skip=[*message.get("skip_fixers", ()), *own])
+    registry = Registry(skip=[*left_out, *own])
     recorder = None
-    if message.get("trace"):
+    if traced:
         from thaw_runtime.recording import Recorder
 
         recorder = Recorder(control.record)
