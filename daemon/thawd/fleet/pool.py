@@ -273,7 +273,6 @@ class Pool:
             while stock:
                 environment = stock[-1]
                 if environment.healthy:
-                    self._reused += stock is self._idle
                     self._take(environment)
                     return environment
                 self._retire(environment, "died while it rested")
@@ -303,6 +302,7 @@ class Pool:
     def _take(self, environment: Environment) -> None:
         self._drop(environment)
         environment.stage = Stage.LEASED
+        self._reused += environment.uses > 0
         environment.uses += 1
         environment.used_at = trio.current_time()
         if environment.rested.is_set():
@@ -324,6 +324,7 @@ class Pool:
     def _put_back(self, environment: Environment) -> None:
         """It was given to somebody who never used it."""
         environment.uses -= 1
+        self._reused -= environment.uses > 0
         self._offer(environment)
         self._settle()
 
