@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from attrs import evolve
 from core import Core, invocation, running_core, version
 from trio.testing import wait_all_tasks_blocked
 
-from thawd.catalog.models import LATEST, ApplyOn, State
+from thaw_agent import wire
+from thawd.catalog.models import LATEST, ApplyOn, Code, State
+from thawd.guest.session import SIGN_OF_LIFE_S
 from thawd.guest.testing import Exit, FakeFunction, HandlerError
 from thawd.invoke.model import InvokeRefused
 from thawd.snapshots.base import guest_memory_mib
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from thaw_agent import wire
+    from thawd.engines.testing import FakeMachine
 
 
 async def publish(core: Core) -> None:
@@ -373,21 +377,168 @@ async def test_ready_clones_are_kept_while_there_is_demand(
         assert all(machine.paused for machine in core.engine.machines)
 
 
-async def test_a_new_revision_of_latest_gets_new_machines(
+async def test_new_code_of_latest_gets_new_machines(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:
-    from attrs import evolve
-
     async with running_core(tmp_path) as core:
         await prepare(core)
         latest = version(LATEST, snap_start=ApplyOn.NONE)
         await core.invoker.invoke(invocation(latest))
         await settled()
-        await core.invoker.invoke(invocation(evolve(latest, revision_id="r2")))
+        new = evolve(latest, code=Code(sha256="new", size=1), revision_id="r2")
+        await core.invoker.invoke(invocation(new))
         await settled()
 
         assert core.function.inits == 2
         assert core.fleet.statistics().machines == 1
+
+
+async def test_new_words_of_latest_keep_its_machines(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path) as core:
+        await prepare(core)
+        latest = version(LATEST, snap_start=ApplyOn.NONE)
+        await core.invoker.invoke(invocation(latest))
+        await settled()
+        await core.invoker.invoke(invocation(evolve(latest, description="new", revision_id="r2")))
+
+        assert core.function.inits == 1
+
+
+async def sleepy(event: bytes, *_: object) -> bytes:
+    """A handler that sleeps for as many seconds as its event says."""
+    await trio.sleep(float(event))
+    return event
+
+
+@pytest.mark.parametrize("what", ["update", "delete"])
+async def test_an_update_or_a_deletion_lets_running_invocations_end(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, what: str
+) -> None:
+    async with running_core(tmp_path, FakeFunction(handler=sleepy)) as core:
+        await prepare(core)
+        latest = version(LATEST, snap_start=ApplyOn.NONE, timeout_s=10)
+        new = evolve(latest, code=Code(sha256="new", size=1))
+        outcomes: list[bytes] = []
+
+        async def run() -> None:
+            outcomes.append((await core.invoker.invoke(invocation(latest, b"5"))).payload)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await trio.sleep(1)
+            if what == "delete":
+                await core.publisher.forget("f")
+            else:
+                await core.invoker.invoke(invocation(new, b"0"))
+        await trio.sleep(1)
+
+        assert outcomes == [b"5"]
+        assert core.fleet.statistics().machines == (what == "update")
+        assert core.messages(LATEST)[-1].startswith("REPORT")
+
+
+async def test_an_invocation_that_waits_while_its_function_is_deleted_finds_none(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path, FakeFunction(init_s=5)) as core:
+        await prepare(core)
+
+        async def run() -> None:
+            with pytest.raises(InvokeRefused) as caught:
+                await core.invoker.invoke(invocation(version(LATEST)))
+            assert (caught.value.code, caught.value.status) == ("ResourceNotFoundException", 404)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await trio.sleep(1)
+            await core.publisher.forget("f")
+            # One that was accepted before, and whose task takes its first step after the deletion.
+            nursery.start_soon(run)
+            await wait_all_tasks_blocked()
+            await core.publisher.forget("f")
+
+
+def losing(times: int, how: str = "dies") -> Callable[..., Awaitable[bool]]:
+    """Lose so many machines, each before its agent has taken the event."""
+    left = times
+
+    async def lose(machine: FakeMachine, port: trio.abc.Stream) -> bool:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return False
+        match how:
+            case "dies":
+                machine.die(-9)
+            case "is silent":
+                await trio.sleep_forever()
+            case "exits":
+                await port.send_all(wire.Exited(code=1, reason="exit status 1").encode())
+            case _:
+                await port.send_all(b"nonsense that is no frame")
+        return True
+
+    return lose
+
+
+@pytest.mark.parametrize("how", ["dies", "is silent", "exits", "breaks the protocol"])
+@pytest.mark.parametrize("timeout_s", [1, 900])
+async def test_an_invocation_that_had_not_begun_goes_to_another_machine(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, how: str, timeout_s: int
+) -> None:
+    """Its client sees no error, its log has one START, and a silent agent costs seconds, not the function's Timeout."""
+    async with running_core(tmp_path, FakeFunction(lose=losing(2, how))) as core:
+        await publish(core)
+        with trio.fail_after(2 * SIGN_OF_LIFE_S + 1):
+            outcome = await core.invoker.invoke(invocation(version(timeout_s=timeout_s), b"1"))
+        await settled()
+
+        assert (outcome.payload, outcome.function_error) == (b"1", None)
+        assert len(core.function.restores) == 3
+        assert len(core.engine.machines) == 1
+        assert [line.split()[0] for line in core.messages()].count("START") == 1
+
+
+async def test_an_invocation_that_loses_every_machine_is_given_up(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path, FakeFunction(lose=losing(100))) as core:
+        await publish(core)
+        with pytest.raises(InvokeRefused) as caught:
+            await core.invoker.invoke(invocation(version()))
+        await settled()
+
+        assert (caught.value.code, caught.value.status) == ("ServiceException", 500)
+        assert len(core.function.restores) == 3
+        assert core.engine.machines == []
+
+
+@pytest.mark.parametrize("how", ["dies", "exits"])
+async def test_an_invocation_that_has_begun_is_not_handed_out_again(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, how: str
+) -> None:
+    begun = 0
+
+    async def handler(*_: object) -> bytes:
+        nonlocal begun
+        begun += 1
+        if how == "exits":
+            raise Exit(1)
+        core.engine.machines[0].die(-9)
+        await trio.sleep_forever()
+        return b""
+
+    async with running_core(tmp_path, FakeFunction(handler=handler)) as core:
+        await publish(core)
+        if how == "exits":
+            outcome = await core.invoker.invoke(invocation(version()))
+            assert outcome.function_error == "Unhandled"
+        else:
+            with pytest.raises(InvokeRefused):
+                await core.invoker.invoke(invocation(version()))
+        assert begun == 1
 
 
 async def test_the_deadline_reaches_the_runtime(
@@ -422,15 +573,17 @@ async def test_a_python_version_that_nothing_protects_is_not_published(tmp_path:
 async def test_machines_beyond_the_memory_budget_are_not_started(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:
-    """By what they measure: with 100 MiB each, 300 MiB hold two and the room for one that is starting."""
+    """By what they measure: 300 MiB hold three of a version whose last one had 100 MiB for itself."""
 
-    async def slow(*_: object) -> bytes:
-        await trio.sleep(50)
+    async def slow(event: bytes, *_: object) -> bytes:
+        await trio.sleep(50 if event == b"{}" else 0)
         return b"{}"
 
     async with running_core(tmp_path, FakeFunction(handler=slow), budget_bytes=300 << 20) as core:
         await publish(core)
         core.engine.private_bytes = 100 << 20
+        await core.invoker.invoke(invocation(version(), b"1"))
+        await trio.sleep(1)
         async with trio.open_nursery() as nursery:
             for _ in range(6):
                 nursery.start_soon(core.invoker.invoke, invocation(version(timeout_s=900)))

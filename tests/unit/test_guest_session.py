@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 from attrs import define, field
-from trio.testing import memory_stream_pair, wait_all_tasks_blocked
+from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
 from thawd.guest.session import (
+    SIGN_OF_LIFE_S,
     GuestSession,
     InitFailure,
     LogLine,
@@ -163,6 +164,7 @@ async def test_a_large_event_arrives_whole() -> None:
 
     async def take() -> None:
         body = b""
+        assert (await guest.next()).kind is wire.Kind.PING
         assert (await guest.next()).kind is wire.Kind.INVOKE
         while True:
             frame = await guest.next()
@@ -176,6 +178,72 @@ async def test_a_large_event_arrives_whole() -> None:
         await session.hello()
         nursery.start_soon(take)
         await session.invoke(INVOKE, event)
+
+
+async def test_an_event_is_taken_when_the_agent_answers_what_came_before_it() -> None:
+    """In one write with the event, so that nobody waits for it; told before anything that the invocation writes."""
+    order: list[str] = []
+    async with connected() as (session, guest, _):
+        guest.decoder.feed(wire.SYNC)
+        invocation = await session.invoke(INVOKE, b"e", on_taken=lambda: order.append("taken"))
+        ping = await guest.next()
+        assert (await guest.next()).kind is wire.Kind.INVOKE
+        session.on_log = lambda line: order.append(line.text)
+        line = wire.encode_log(b"line", wire.LogSource.STDOUT, timestamp_us=1, stream=1)
+        await guest.send(wire.SYNC, wire.encode(wire.Kind.PONG, ping.payload), line)
+        await invocation.taken()
+        await guest.stream.aclose()
+
+        assert order == ["taken", "line"]
+        await invocation.taken()  # what happens later does not change it
+        with pytest.raises(MachineDied):
+            await invocation.reply()
+
+
+@pytest.mark.parametrize("event", [b"", bytes(4 << 20)], ids=["small", "larger than any buffer"])
+async def test_an_agent_that_is_silent_does_not_take_an_event(
+    autojump_clock: trio.testing.MockClock, event: bytes
+) -> None:
+    taken: list[bool] = []
+    host_end, guest_end = lockstep_stream_pair() if event else memory_stream_pair()
+    async with open_session(host_end) as session:
+        began = trio.current_time()
+
+        async def hand_over() -> None:
+            invocation = await session.invoke(INVOKE, event, on_taken=lambda: taken.append(True))
+            await invocation.taken()
+
+        with pytest.raises(MachineDied, match="silent"):
+            await hand_over()
+
+        assert trio.current_time() - began == SIGN_OF_LIFE_S
+        assert session.ended.is_set()
+        assert taken == []
+    await guest_end.aclose()
+
+
+async def test_a_large_event_may_take_its_time_once_the_agent_has_shown_life(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    host_end, guest_end = lockstep_stream_pair()
+    event = bytes(1 << 20)
+    decoder = wire.Decoder()
+    decoder.feed(wire.SYNC)
+
+    async def read_slowly() -> None:
+        frames: list[wire.Frame] = []
+        while not frames or not frames[-1].end:
+            new = decoder.feed(await guest_end.receive_some(64 << 10))
+            for ping in (frame for frame in new if frame.kind is wire.Kind.PING):
+                await guest_end.send_all(wire.SYNC + wire.encode(wire.Kind.PONG, ping.payload))
+            frames += new
+            await trio.sleep(1)
+
+    async with open_session(host_end) as session, trio.open_nursery() as nursery:
+        nursery.start_soon(read_slowly)
+        invocation = await session.invoke(INVOKE, event)
+        await invocation.taken()
+        assert trio.current_time() > SIGN_OF_LIFE_S
 
 
 async def test_log_lines_arrive_with_their_invocation() -> None:

@@ -7,6 +7,7 @@ user and never takes the daemon down.
 
 from __future__ import annotations
 
+import math
 import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -27,6 +28,12 @@ _log = structlog.get_logger()
 _READ_BYTES: Final = 256 * 1024
 _LATEST_US: Final = 253_402_300_799_000_000
 """The end of year 9999: a line's time is what user code wrote, and no calendar goes further."""
+
+TAKEN: Final = b"taken "
+"""Begins the payload of the PING that goes before each event; the invocation's number follows."""
+SIGN_OF_LIFE_S: Final = 5.0
+"""How long an agent may take to answer that PING, which it does in 0.1 to 1 ms. Its guest may share a processor with much
+else, but one that is silent for this long has gone astray, and the event can still go to another machine."""
 
 _Answer = TypeVar("_Answer", bound=wire.Message)
 
@@ -84,12 +91,30 @@ class GuestInvocation:
 
     stream: int
     _session: GuestSession
+    _on_taken: Callable[[], None]
+    _limit: trio.CancelScope
+    """Ends the wait for the agent's first sign of life."""
+    _taken: trio.Event = field(factory=trio.Event)
+    _begun: bool = False
     _head: wire.Response | wire.FunctionError | None = None
     _body: bytearray = field(factory=bytearray)
     _reply: Reply | None = None
     _done: wire.Done | None = None
     _replied: trio.Event = field(factory=trio.Event)
     _finished: trio.Event = field(factory=trio.Event)
+
+    async def taken(self) -> None:
+        """Wait until the agent has shown that it takes the event. Raises what ended the session before it did.
+
+        Nothing is sent for it and nothing waits for it in the guest: the agent answers a PING that went with the event.
+        What ends an invocation before this cannot have begun: the event may be handed to another machine.
+        """
+        with trio.CancelScope(deadline=self._limit.deadline) as self._limit:
+            await self._taken.wait()
+        if self._limit.cancelled_caught:
+            self._session.silent()
+        if not self._begun:
+            raise self._session.failure()
 
     async def reply(self) -> Reply:
         """Wait for the response or the error. Raises `RuntimeExited`, `GuestError`, `MachineDied`."""
@@ -106,7 +131,14 @@ class GuestInvocation:
         return self._done
 
     def _take(self, frame: wire.Frame) -> None:
+        if not self._begun:
+            self._begun = True
+            self._limit.deadline = math.inf
+            self._on_taken()
+            self._taken.set()
         match frame.kind:
+            case wire.Kind.PONG:
+                pass
             case wire.Kind.RESPONSE:
                 self._head = wire.Response.decode(frame.payload)
             case wire.Kind.ERROR:
@@ -132,12 +164,17 @@ class GuestInvocation:
         self._replied.set()
 
     def _abandon(self) -> None:
+        self._taken.set()
         self._replied.set()
         self._finished.set()
 
 
 def _ignore(_line: LogLine) -> None:
     """Drop a log line: the sink of a session nobody listens to."""
+
+
+def _nothing() -> None:
+    """Take no notice."""
 
 
 @define(eq=False)
@@ -215,16 +252,40 @@ class GuestSession:
             raise RestoreFailure(self._decoded(wire.RestoreFailed, frame))
         return self._decoded(wire.Restored, frame)
 
-    async def invoke(self, request: wire.Invoke, event: bytes) -> GuestInvocation:
-        """Hand an event to the runtime; wait for what comes of it on the returned object."""
+    async def invoke(
+        self, request: wire.Invoke, event: bytes, *, on_taken: Callable[[], None] = _nothing
+    ) -> GuestInvocation:
+        """Hand an event to the runtime; wait for what comes of it on the returned object.
+
+        `on_taken` is called when the agent takes the event, before anything that the invocation writes or answers. Raises
+        `GuestError`, `MachineDied` when the session has ended or the agent does not read: then it was not taken.
+        """
         if self.ended.is_set():
             raise self.failure()
-        invocation = GuestInvocation(self._next_stream, self)
+        limit = trio.CancelScope(deadline=trio.current_time() + SIGN_OF_LIFE_S)
+        invocation = GuestInvocation(self._next_stream, self, on_taken, limit)
         self._next_stream += 1
         self._invocations[invocation.stream] = invocation
+        number = invocation.stream.to_bytes(4, "big")
+        # The PING goes first: an agent that has not answered it has done nothing of what came after it.
+        ping = wire.encode(wire.Kind.PING, TAKEN + number)
         head = request.encode(stream=invocation.stream)
-        await self._send(b"".join([head, *wire.encode_body(event, stream=invocation.stream)]))
+        body = wire.encode_body(event, stream=invocation.stream)
+        try:
+            with limit:
+                await self._send(b"".join([ping, head, *body]))
+        except BaseException:
+            self.forget(invocation)
+            raise
+        if limit.cancelled_caught:
+            self.forget(invocation)
+            self.silent()
+            raise self.failure()
         return invocation
+
+    def silent(self) -> None:
+        """End the session of an agent that gives no sign of life."""
+        self._end(MachineDied(f"the guest agent was silent for {SIGN_OF_LIFE_S:g} s"))
 
     def forget(self, invocation: GuestInvocation) -> None:
         """The invocation is over for the host; late frames of it are dropped."""
@@ -283,6 +344,10 @@ class GuestSession:
             invocation = self._invocations.get(frame.stream)
             if invocation is not None:
                 invocation._take(frame)  # noqa: SLF001 - one module, two halves of one thing
+        elif kind is wire.Kind.PONG and frame.payload.startswith(TAKEN):
+            number = int.from_bytes(frame.payload[len(TAKEN) :], "big")
+            if (invocation := self._invocations.get(number)) is not None:
+                invocation._take(frame)  # noqa: SLF001
         elif kind is wire.Kind.LOG:
             timestamp_us, source, line = wire.decode_log(frame.payload)
             self.on_log(

@@ -3,6 +3,9 @@
 An invocation runs in the invoker's nursery, not in the client's request: like Lambda's, it goes on to its end when the
 client hangs up. The client has its answer as soon as the runtime has posted one; START, END and REPORT, and the
 environment's return to the pool, wait for the runtime to ask for its next invocation.
+
+A machine that dies, or whose agent is silent, before the agent has taken the event is replaced, and the client does not
+notice. Once it has taken it, the function may have begun, and nobody hands the event out a second time.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from thawd.catalog.models import FunctionVersion, State
 from thawd.environments.limits import StartTimeout
 from thawd.environments.lines import end_line, report_line, start_line, timeout_line
 from thawd.errors import ThawError
-from thawd.fleet.pool import NoCapacity
+from thawd.fleet.pool import Deleted, NoCapacity
 from thawd.guest.session import GuestInvocation, InitFailure, Reply, RestoreFailure, RuntimeExited
 from thawd.invoke.model import Invocation, InvokeRefused, Outcome
 
@@ -31,11 +34,19 @@ if TYPE_CHECKING:
 
     from thawd.environments.environment import Environment, Start
     from thawd.fleet.fleet import Fleet
+    from thawd.fleet.pool import Pool
 
 _log = structlog.get_logger()
 
 _RETIRING_ERRORS: Final = frozenset({"Function.ResponseSizeTooLarge"})
 """Posted errors after which the runtime is in no state to go on."""
+
+_MOST_MACHINES: Final = 3
+"""Machines that may be lost to one invocation before it has begun, the last of which is its own failure."""
+
+
+class _NotBegun(ThawError):
+    """The machine was lost before the agent had taken the event."""
 
 
 @frozen(kw_only=True)
@@ -96,7 +107,9 @@ class Invoker:
         try:
             _check_state(invocation.version)
             answer = _Answer()
-            self._nursery.start_soon(self._serve, invocation, answer)
+            # Now and not in the task, which begins later: a version that is deleted meanwhile must be known to be.
+            pool = self._fleet.pool(invocation.version)
+            self._nursery.start_soon(self._serve, pool, invocation, answer)
             await answer.given.wait()
             if answer.error is not None:
                 raise answer.error
@@ -110,12 +123,11 @@ class Invoker:
             self._succeeded += 1
         return answer.outcome
 
-    async def _serve(self, invocation: Invocation, answer: _Answer) -> None:
+    async def _serve(self, pool: Pool, invocation: Invocation, answer: _Answer) -> None:
         self._running += 1
         version = invocation.version
         try:
-            async with self._fleet.pool(version).lease(wait_s=self.capacity_wait_s) as environment:
-                await self._run(environment, invocation, answer)
+            await self._run_somewhere(pool, invocation, answer)
         except InitFailure as failure:
             body = failure.body or json.dumps(
                 {
@@ -124,6 +136,9 @@ class Invoker:
                 }
             )
             answer.give(_function_error(invocation, body.encode()))
+        except Deleted:
+            message = f"Function not found: {invocation.invoked_arn}"
+            answer.fail(InvokeRefused("ResourceNotFoundException", 404, message))
         except (StartTimeout, RestoreFailure, RuntimeExited, NoCapacity) as error:
             answer.fail(_refusal(error, version))
         except ThawError as error:
@@ -137,17 +152,42 @@ class Invoker:
             self._running -= 1
             answer.fail(InvokeRefused("ServiceException", 500, "the daemon is shutting down"))
 
-    async def _run(self, environment: Environment, invocation: Invocation, answer: _Answer) -> None:
+    async def _run_somewhere(self, pool: Pool, invocation: Invocation, answer: _Answer) -> None:
+        """Run it on one of the version's machines, and on another while it has not begun."""
+        for machine in range(1, _MOST_MACHINES + 1):
+            async with pool.lease(wait_s=self.capacity_wait_s) as environment:
+                try:
+                    await self._run(environment, invocation, answer, last=machine == _MOST_MACHINES)
+                except _NotBegun as lost:
+                    _log.warning(
+                        "invocation.moved",
+                        request_id=invocation.request_id,
+                        environment=environment.id,
+                        reason=str(lost),
+                    )
+                else:
+                    return
+
+    async def _run(
+        self, environment: Environment, invocation: Invocation, answer: _Answer, *, last: bool
+    ) -> None:
+        """Run it on this machine. Raises `_NotBegun` if it was lost before, unless it is the `last` one to be tried."""
         request_id, version, log = invocation.request_id, invocation.version, environment.log
         first = environment.start if environment.uses == 1 else None
         if invocation.log_tail:
             log.start_tail()
         began_s = time.time()
         began = trio.current_time()
-        log.write(start_line(request_id, version.version), at_s=began_s)
+        taken = trio.Event()
+
+        def begin() -> None:
+            if not taken.is_set():
+                taken.set()
+                log.write(start_line(request_id, version.version), at_s=began_s)
+
         guest: GuestInvocation | None = None
         try:
-            with trio.fail_after(version.timeout_s):
+            with _elsewhere_unless(taken, last), trio.fail_after(version.timeout_s):
                 guest = await environment.session.invoke(
                     wire.Invoke(
                         request_id=request_id,
@@ -158,7 +198,9 @@ class Invoker:
                         clock_ns=time.time_ns(),
                     ),
                     invocation.payload,
+                    on_taken=begin,
                 )
+                await guest.taken()
                 reply = await guest.reply()
                 outcome = _outcome(invocation, reply)
                 if not invocation.log_tail:
@@ -173,6 +215,7 @@ class Invoker:
                 memory=done.max_memory_bytes,
             )
         except trio.TooSlowError:
+            begin()
             text = timeout_line(request_id, version.timeout_s, at_s=time.time())
             log.write(text, at_s=time.time())
             duration_ms = version.timeout_s * 1e3
@@ -185,6 +228,7 @@ class Invoker:
                 f"Task timed out after {version.timeout_s:.2f} seconds",
             )
         except RuntimeExited as exited:
+            begin()
             duration_ms = (trio.current_time() - began) * 1e3
             _close_log(
                 environment,
@@ -208,6 +252,18 @@ class Invoker:
                 log_tail=tail,
             )
         )
+
+
+@contextmanager
+def _elsewhere_unless(taken: trio.Event, last: bool) -> Iterator[None]:  # noqa: FBT001
+    """Raise `_NotBegun` for whatever ends an invocation that the agent has not taken."""
+    try:
+        yield
+    except (ThawError, trio.TooSlowError) as error:
+        if taken.is_set() or last:
+            raise
+        reason = str(error) or "the guest agent did not take the event within the time-out"
+        raise _NotBegun(reason) from error
 
 
 def exit_message(exited: wire.Exited) -> str:
