@@ -169,14 +169,17 @@ def test_limits_are_those_of_the_service_model():
 
     import botocore
 
-    from thawd.api import names, settings
+    from thawd.api import function_names, settings
 
     path = Path(botocore.__file__).parent / "data/lambda/2015-03-31/service-2.json.gz"
     shapes = json.loads(gzip.decompress(path.read_bytes()))["shapes"]
 
     assert shapes["RoleArn"]["pattern"] == settings.ROLE_PATTERN
-    assert shapes["FunctionName"]["pattern"] == names.NAME_PATTERN
-    assert shapes["NumericLatestPublishedOrAliasQualifier"]["pattern"] == names.QUALIFIER_PATTERN
+    assert shapes["FunctionName"]["pattern"] == function_names.NAME_PATTERN
+    assert (
+        shapes["NumericLatestPublishedOrAliasQualifier"]["pattern"]
+        == function_names.QUALIFIER_PATTERN
+    )
     assert tuple(shapes["SnapStartApplyOn"]["enum"]) == tuple(ApplyOn)
     assert tuple(shapes["ApplicationLogLevel"]["enum"]) == settings._APPLICATION_LEVELS
     assert tuple(shapes["SystemLogLevel"]["enum"]) == settings._SYSTEM_LEVELS

@@ -76,7 +76,7 @@ def quiet():
 @pytest.fixture
 def thaw(tmp_path, monkeypatch, capsys):
     """Run commands, each in a thread beside the server."""
-    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "none")
+    monkeypatch.setattr(config.places, "SYSTEM_FILE", tmp_path / "none")
     monkeypatch.setenv("THAW_SOCKET", str(tmp_path / "t.sock"))
 
     async def run(*argv):

@@ -15,7 +15,7 @@ from thawd import __version__
 from thawd.cli import main as main_module
 from thawd.cli import terminal as terminal_module
 from thawd.cli.arguments import FunctionName, assignment, function_name, plain_function_name
-from thawd.cli.client import ApiError, SocketForbidden
+from thawd.cli.client import DaemonRefused, SocketForbidden
 from thawd.cli.main import COMMANDS, main, status_of
 from thawd.cli.terminal import Terminal
 from thawd.errors import (
@@ -94,11 +94,11 @@ class TestFailing:
             (EngineError("x"), 69),
             (DaemonUnreachable("x"), 69),
             (SocketForbidden("x"), 77),
-            (ApiError(400, "InvalidParameterValueException", "x"), 65),
-            (ApiError(404, "ResourceNotFoundException", "x"), 66),
-            (ApiError(409, "ResourceConflictException", "x"), 75),
-            (ApiError(429, "TooManyRequestsException", "x"), 75),
-            (ApiError(500, "ServiceException", "x"), 70),
+            (DaemonRefused(400, "InvalidParameterValueException", "x"), 65),
+            (DaemonRefused(404, "ResourceNotFoundException", "x"), 66),
+            (DaemonRefused(409, "ResourceConflictException", "x"), 75),
+            (DaemonRefused(429, "TooManyRequestsException", "x"), 75),
+            (DaemonRefused(500, "ServiceException", "x"), 70),
         ],
     )
     def test_statuses(self, error, status):

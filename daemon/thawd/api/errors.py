@@ -17,7 +17,7 @@ from thawd.http import RequestRefused, Response
 from thawd.invoke.model import InvokeRefused
 
 if TYPE_CHECKING:
-    from .arns import Names
+    from .arns import Arns
 
 
 class ApiError(ThawError):
@@ -75,7 +75,7 @@ _HTTP_CODES: Final = {
 """What the HTTP server refuses, in AWS's words."""
 
 
-def from_ours(error: ThawError, names: Names) -> ApiError:
+def from_ours(error: ThawError, arns: Arns) -> ApiError:
     """The Lambda error for one of our own."""
     match error:
         case ApiError():
@@ -83,7 +83,7 @@ def from_ours(error: ThawError, names: Names) -> ApiError:
         case InvokeRefused():
             return ApiError(error.code, error.status, error.message)
         case FunctionNotFound():
-            return not_found(names.arn(error.function_name, error.version))
+            return not_found(arns.arn(error.function_name, error.version))
         case FunctionExists():
             return conflict(f"Function already exist: {error.function_name}")
         case StaleRevision():

@@ -15,7 +15,7 @@ from thawd.http import Request, Response, Router
 
 from .context import Api, answer, marker, members_of, page_size, place
 from .errors import ApiError, invalid_parameter
-from .names import parse
+from .function_names import parse
 from .settings import configured, read_architectures, read_settings, refuse_what_is_not_here
 from .shapes import configuration
 from .tags import read_tags
@@ -58,7 +58,7 @@ class Functions:
         tags = read_tags(members)
         publish = members.boolean("Publish")
         members.violations.check()
-        ref = parse(text or "", None, api.names)
+        ref = parse(text or "", None, api.arns)
         if ref.qualifier is not None:
             raise invalid_parameter("A function cannot be created with a qualifier in its name")
         refuse_what_is_not_here(members)
@@ -85,7 +85,7 @@ class Functions:
         version = core.catalog.create_function(evolve(draft, code=code), tags=tags)
         if publish:
             version = self._publish(ref.name)
-        return answer(configuration(version, api.names, qualified=False), 201)
+        return answer(configuration(version, api.arns, qualified=False), 201)
 
     async def get(self, request: Request) -> Response:
         """GetFunction."""
@@ -96,7 +96,7 @@ class Functions:
         host = request.header("Host") or "localhost"
         location = f"http://{host}/thaw/v1/functions/{ref.name}/code?Qualifier={version.version}"
         shape: dict[str, Any] = {
-            "Configuration": configuration(version, api.names, qualified=ref.qualifier is not None),
+            "Configuration": configuration(version, api.arns, qualified=ref.qualifier is not None),
             "Code": {"RepositoryType": "S3", "Location": location},
         }
         if function.tags:
@@ -109,7 +109,7 @@ class Functions:
         """GetFunctionConfiguration."""
         ref = self._api.ref(request)
         version = self._api.version(ref)
-        return answer(configuration(version, self._api.names, qualified=ref.qualifier is not None))
+        return answer(configuration(version, self._api.arns, qualified=ref.qualifier is not None))
 
     async def list(self, request: Request) -> Response:
         """ListFunctions."""
@@ -133,7 +133,7 @@ class Functions:
         page = found[:size]
         shape: dict[str, Any] = {
             "Functions": [
-                configuration(version, api.names, qualified=wanted == "ALL", with_state=False)
+                configuration(version, api.arns, qualified=wanted == "ALL", with_state=False)
                 for version in page
             ]
         }
@@ -161,11 +161,11 @@ class Functions:
             return evolve(version, code=code, architectures=architectures or version.architectures)
 
         if dry_run:
-            return answer(configuration(change(latest), api.names, qualified=False))
+            return answer(configuration(change(latest), api.arns, qualified=False))
         version = core.catalog.update_latest(name, change, revision_id=revision_id)
         if publish:
             version = self._publish(name)
-        return answer(configuration(version, api.names, qualified=publish))
+        return answer(configuration(version, api.arns, qualified=publish))
 
     async def update_configuration(self, request: Request) -> Response:
         """UpdateFunctionConfiguration."""
@@ -181,7 +181,7 @@ class Functions:
             lambda current: configured(current, settings),
             revision_id=revision_id,
         )
-        return answer(configuration(version, api.names, qualified=False))
+        return answer(configuration(version, api.arns, qualified=False))
 
     async def delete(self, request: Request) -> Response:
         """DeleteFunction: a version with a qualifier, else the function with all its versions."""

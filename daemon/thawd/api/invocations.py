@@ -72,7 +72,7 @@ class Invocations:
             Invocation(
                 version=version,
                 qualifier=ref.qualifier,
-                invoked_arn=api.names.arn(ref.name, ref.qualifier),
+                invoked_arn=api.arns.arn(ref.name, ref.qualifier),
                 request_id=request.id,
                 payload=payload,
                 client_context=client_context,

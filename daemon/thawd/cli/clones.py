@@ -17,9 +17,9 @@ from thawd.check.clones import RULES, compare, exchange, findings, page
 from thawd.check.findings import Report
 from thawd.errors import BundleError, DaemonUnreachable
 
-from .archive import bundle
 from .arguments import FunctionName, check_json, function_name
 from .own_daemon import RUNTIME, default_state, ensure_image, own_daemon
+from .packing import bundle
 from .session import connect
 from .waiting import until_settled
 

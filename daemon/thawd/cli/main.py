@@ -80,7 +80,7 @@ def report(error: ThawError, terminal: Terminal) -> None:
 
 def status_of(error: ThawError) -> Exit:
     """The exit status that tells a script what kind of failure this is."""
-    from .client import ApiError, SocketForbidden  # noqa: PLC0415 - httpx takes 100 ms to import
+    from .client import DaemonRefused, SocketForbidden  # noqa: PLC0415 - httpx takes 100 ms to import
 
     match error:
         case SocketForbidden():
@@ -93,11 +93,11 @@ def status_of(error: ThawError) -> Exit:
             return Exit.DATA
         case ImageError() | EngineError():
             return Exit.UNAVAILABLE
-        case ApiError(status=404):
+        case DaemonRefused(status=404):
             return Exit.NO_INPUT
-        case ApiError(status=408 | 409 | 412 | 429 | 503):
+        case DaemonRefused(status=408 | 409 | 412 | 429 | 503):
             return Exit.TEMPORARY
-        case ApiError(status=status) if status < 500:
+        case DaemonRefused(status=status) if status < 500:
             return Exit.DATA
     return Exit.SOFTWARE
 
