@@ -13,7 +13,8 @@ From the outside in, each owning what is below it::
       servers      nursery        one task a listener, one a connection
 
 Start-up is a handshake: `task_status.started()` comes when every listener accepts. At the end the order is reversed:
-no new connections, requests and invocations get `_DRAIN_S` seconds, then machines are killed and files closed.
+no new connections; requests and invocations, those included whose client has gone, get `limits.drain_seconds`; what
+has not ended then is answered with 503; machines are killed and files closed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import trio
 
-from thawd.api.app import App, build
+from thawd.api.app import build
 from thawd.api.core import Core
 from thawd.catalog.models import Code, FunctionVersion, State
 from thawd.catalog.store import Catalog
@@ -38,7 +39,7 @@ from thawd.engines.select import select_engine
 from thawd.errors import ConfigError
 from thawd.fleet.fleet import open_fleet
 from thawd.fleet.start import Starter
-from thawd.http import Server, open_unix_listener, serve
+from thawd.http import Guard, Server, open_tcp_listener, open_unix_listener
 from thawd.images.store import ImageStore
 from thawd.invoke.invoker import as_refusals, open_invoker
 from thawd.invoke.trial import How, Trial, try_start
@@ -56,9 +57,6 @@ if TYPE_CHECKING:
     from thawd.config import Config
 
 _log = structlog.get_logger()
-
-_DRAIN_S: Final = 5.0
-"""How long requests may go on after the daemon was told to stop."""
 
 _EMULATION_FACTOR: Final = 20.0
 """Emulated processors are 20 to 50 times slower than real ones (measured): Lambda's 10 s for an init on demand is
@@ -171,6 +169,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 )
             )
 
+        server = Server(guard=Guard(config.allowed_hosts))
         app = build(
             Core(
                 catalog=catalog,
@@ -185,11 +184,19 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 region=config.region,
                 account_id=config.account_id,
                 health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
-                statistics=lambda: {"fleet": fleet.statistics(), "invoker": invoker.statistics()},
+                statistics=lambda: {
+                    "fleet": fleet.statistics(),
+                    "invoker": invoker.statistics(),
+                    "http": server.statistics(),
+                },
             )
         )
-        async with doors:
-            await _serve(listeners, app, stop, serving)
+        async with doors, trio.open_nursery() as nursery:
+            await nursery.start(partial(server.serve, listeners, app, render_error=app.refuse))
+            serving()
+            await stop.wait()
+            nursery.start_soon(server.shutdown, config.limits.drain_seconds)
+            nursery.start_soon(invoker.drain, config.limits.drain_seconds)
 
 
 def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
@@ -226,32 +233,17 @@ async def _listen(config: Config, doors: AsyncExitStack) -> list[trio.SocketList
     """Sockets on every address, those that systemd holds for us included; `doors` closes ours."""
     passed = [sock for _, sock in activated_sockets(os.environ)]
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in passed]
-    names = {str(sock.getsockname()) for sock in passed}
+    names = [sock.getsockname() for sock in passed]
     for address in config.listen:
         match address:
             case UnixAddress(path):
                 if str(path) not in names:
-                    path.parent.mkdir(parents=True, exist_ok=True)
                     listeners.append(doors.enter_context(open_unix_listener(path)))
             case TcpAddress(host, port):
-                for listener in await trio.open_tcp_listeners(port, host=host):
+                if (host, port) not in [name[:2] for name in names]:
+                    listener = await open_tcp_listener(host, port)
                     listeners.append(await doors.enter_async_context(listener))
     return listeners
-
-
-async def _serve(
-    listeners: list[trio.SocketListener], app: App, stop: trio.Event, serving: Callable[[], None]
-) -> None:
-    """Accept until told to stop, then let requests end."""
-    async with trio.open_nursery() as nursery:
-        servers: list[Server] = [
-            await nursery.start(partial(serve, listener, app, render_error=app.refuse))
-            for listener in listeners
-        ]
-        serving()
-        await stop.wait()
-        for server in servers:
-            nursery.start_soon(server.shutdown, _DRAIN_S)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def test_a_signal_unwinds_the_tree(manager, tree, capsys, number):
     ((path, notify_inherited, mask), last) = seen
     assert (str(path), notify_inherited, mask, last) == ("/run/t/thawd.sock", False, 0o077, "clean")
     assert manager.recv(100) == b"READY=1\nSTATUS=Serving on unix:/run/t/thawd.sock"
-    assert manager.recv(100) == b"STOPPING=1"
+    assert manager.recv(100) == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=40000000"
     err = capsys.readouterr().err
     assert "event=daemon.ready" in err
     assert f"event=daemon.stopping signal={number.name}" in err

@@ -407,13 +407,26 @@ async def test_absolute_targets_and_queries_are_split(start):
     assert (await client.get("http://x/p%20q?a=b%20c&z"))[2] == b"/p%20q b c None"
 
 
-async def test_one_connection_too_many_is_told_so(start):
-    _, connect = await start(echo, connections=1, linger_s=0.1)
-    first, second = await connect(), await connect()
-    await first.get()
+async def test_one_connection_too_many_is_told_so_while_all_are_being_served(start):
+    started, finish = trio.Event(), trio.Event()
 
-    assert (await second.answer())[0] == 503
-    assert (await first.get())[0] == 200
+    async def app(request):
+        started.set()
+        await finish.wait()
+        return Response(200)
+
+    server, connect = await start(app, connections=1, linger_s=0.1)
+    first = await connect()
+    await first.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await started.wait()
+    status, headers, _ = await (await connect()).answer()
+
+    assert (status, headers["retry-after"]) == (503, "1")
+
+    finish.set()
+
+    assert (await first.answer())[0] == 200
+    assert server.statistics().refused_total == 1
 
 
 async def test_unix_peers_are_known(start):
@@ -480,7 +493,7 @@ async def test_tcp_works_as_well(nursery):
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     await nursery.start(serve, listener, echo)
     client = Client(await trio.testing.open_stream_to_socket_listener(listener))
-    await client.send(post(b"over tcp"))
+    await client.send(post(b"over tcp").replace(b"Host: x", b"Host: localhost"))
 
     assert (await client.answer())[2] == b"over tcp"
 

@@ -14,6 +14,7 @@ from thawd.http import Request, Response
 
 from .errors import ApiError, invalid_parameter, not_found
 from .function_names import FunctionRef, parse
+from .offload import off_the_loop
 from .validation import Members, Violations, read_members
 
 if TYPE_CHECKING:
@@ -61,13 +62,13 @@ class Api:
 
 async def members_of(request: Request, *, limit: int = CONTROL_BODY_LIMIT) -> Members:
     """A request's JSON body. Raises `ApiError`, `RequestRefused` 413."""
-    return read_members(await request.read(limit=limit))
+    return await off_the_loop(read_members, await request.read(limit=limit))
 
 
 def answer(shape: dict[str, Any], status: int = 200) -> Response:
     """A JSON answer."""
-    body = json.dumps(shape, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return Response(status, body, [("Content-Type", "application/json")])
+    # ASCII: half a surrogate pair in a value is an escape then, and every parser takes it.
+    return Response(status, json.dumps(shape).encode(), [("Content-Type", "application/json")])
 
 
 def page_size(request: Request, *, most: int = 50) -> int:

@@ -12,6 +12,7 @@ from thawd.invoke.trial import How, Trial
 
 from .context import Api, answer, members_of
 from .errors import invalid_parameter
+from .function_names import parse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,18 +41,20 @@ class Development:
 
         Without a version: of the newest published one, or of `$LATEST` when none was published.
         """
-        ref = self._api.ref(request)
-        catalog = self._api.core.catalog
-        catalog.function(ref.name)
-        version = request.query_value("version") or ref.qualifier
-        if version is None:
-            version = catalog.versions(ref.name)[-1].version
+        qualifier = request.query_value("version") or request.query_value("Qualifier")
+        ref = parse(request.params["name"], qualifier, self._api.arns)
+        if ref.qualifier is None:
+            self._api.core.catalog.function(ref.name)
+            version = self._api.core.catalog.versions(ref.name)[-1].version
+        else:
+            version = self._api.version(ref).version
         text = request.query_value("lines") or "100"
-        if not (text.isascii() and text.isdigit()) or int(text) > _MOST_LINES:
+        if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > _MOST_LINES:
             raise invalid_parameter(f"lines is not a number from 0 to {_MOST_LINES}: {text[:100]}")
         follow = request.query_value("follow") == "true"
         headers = [("Content-Type", "application/x-ndjson")]
-        return Response(200, self._lines(ref.name, version, int(text), follow=follow), headers)
+        lines = self._lines(ref.name, version, int(text), follow=follow)
+        return Response(200, lines, headers, endless=follow)
 
     async def _lines(
         self, name: str, version: str, lines: int, *, follow: bool

@@ -65,6 +65,7 @@ _CAPITAL_MESSAGE: Final = frozenset(
 
 _HTTP_CODES: Final = {
     400: "InvalidRequestContentException",
+    403: "AccessDeniedException",
     404: "UnknownOperationException",
     405: "UnknownOperationException",
     408: "RequestTimeoutException",

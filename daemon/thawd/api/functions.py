@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -16,6 +17,7 @@ from thawd.http import Request, Response, Router
 from .context import Api, answer, marker, members_of, page_size, place
 from .errors import ApiError, invalid_parameter
 from .function_names import parse
+from .offload import off_the_loop
 from .settings import configured, read_architectures, read_settings, refuse_what_is_not_here
 from .shapes import configuration
 from .tags import read_tags
@@ -77,7 +79,7 @@ class Functions:
             ),
             settings,
         )
-        zip_file = _zip_file(members.structure("Code"))
+        zip_file = await _zip_file(members.structure("Code"))
         if zip_file is None:
             raise invalid_parameter("Please provide a source for function code.")
         self._refuse_existing(ref.name)
@@ -152,7 +154,7 @@ class Functions:
         refuse_what_is_not_here(members)
         latest = api.latest(request)
         name = latest.function_name
-        zip_file = _zip_file(members)
+        zip_file = await _zip_file(members)
         if zip_file is None:
             raise invalid_parameter("Please provide a source for function code.")
         code = await self._store(zip_file)
@@ -237,7 +239,7 @@ class Functions:
         return Code(sha256=bundle.code_sha256_base64, size=bundle.zip_size)
 
 
-def _zip_file(members: Members | None) -> bytes | None:
+async def _zip_file(members: Members | None) -> bytes | None:
     """The `ZipFile` member, decoded; None when there is none. Raises `ApiError`."""
     if members is None:
         return None
@@ -251,7 +253,8 @@ def _zip_file(members: Members | None) -> bytes | None:
     if text is None:
         return None
     try:
-        data = b64decode(text, validate=True)
+        # Not ASCII is not base64 either.
+        data = await off_the_loop(partial(b64decode, validate=True), text.encode("ascii"))
     except (Base64Error, ValueError):
         raise invalid_parameter("ZipFile is not base64") from None
     if len(data) > ZIP_LIMIT:

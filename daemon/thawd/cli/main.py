@@ -10,6 +10,7 @@ import difflib
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from thawd import __version__
@@ -20,6 +21,7 @@ from thawd.errors import (
     EngineError,
     ImageError,
     ThawError,
+    room_on,
 )
 
 from .arguments import Parser, add_common
@@ -71,6 +73,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Who read our output has gone (`thaw logs f | head`): not a fault, and not worth a second one at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
+    except OSError as error:
+        report(_from_system(error), terminal)
+        return _status_of_system(error)
+
+
+def _from_system(error: OSError) -> ThawError:
+    """What the operating system refused, and of which file."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if not isinstance(error.filename, str | bytes):  # a descriptor, or nothing
+        return ThawError(reason)
+    path = Path(os.fsdecode(error.filename))
+    return ThawError(f"{path}: {reason}", hint=room_on(path, error))
+
+
+def _status_of_system(error: OSError) -> Exit:
+    match error:
+        case PermissionError():
+            return Exit.NO_PERMISSION
+        case FileNotFoundError() | NotADirectoryError() | IsADirectoryError():
+            return Exit.NO_INPUT
+    return Exit.IO_ERROR
 
 
 def report(error: ThawError, terminal: Terminal) -> None:

@@ -138,7 +138,7 @@ def _converter(base: Path) -> cattrs.Converter:
     converter.register_structure_hook(Path, directory)
     converter.register_structure_hook_func(lambda t: t == tuple[Address, ...], addresses)
     converter.register_structure_hook_func(
-        lambda t: t == tuple[str, ...], lambda value, _: strings(value, '["random", ...]')
+        lambda t: t == tuple[str, ...], lambda value, _: strings(value, '["name", ...]')
     )
     # Last: it is made of what is registered by then.
     by_name = dict[str, FunctionConfig]

@@ -133,6 +133,9 @@ class LimitsConfig:
     restore_limit_s: float = field(default=10.0, validator=_at_least(0.1))
     """Restore to ready, after-restore hooks included, in seconds. Over: SnapStartTimeoutException."""
 
+    drain_seconds: float = field(default=10.0, validator=_at_least(0))
+    """What is under way when the daemon is told to stop may go on this long, in seconds."""
+
     log_retention_mib: int = field(default=64, validator=_at_least(1))
     """Log lines kept for each function, in MiB; the oldest go first."""
 
@@ -164,6 +167,15 @@ def _memory_share_mib() -> int:
 def _check_account(_: Any, attribute: Attribute[Any], value: str) -> None:
     if not (len(value) == 12 and value.isascii() and value.isdigit()):
         raise Refused(attribute.name, f"{value!r} is not an account. Accepted: 12 digits")
+
+
+def _check_hosts(_: Any, attribute: Attribute[Any], value: tuple[str, ...]) -> None:
+    for host in value:
+        if not host or any(not (c.isascii() and (c.isalnum() or c in "-._:")) for c in host):
+            raise Refused(
+                attribute.name,
+                f"{host!r} is not a host. Accepted: a name or an address, such as lambda.example.org",
+            )
 
 
 def _check_region(_: Any, attribute: Attribute[Any], value: str) -> None:
@@ -207,6 +219,9 @@ class Config:
     allow_remote: bool = False
     """Accept TCP addresses other than loopback in `listen`. The API has no authentication: anyone who reaches it runs
     code here."""
+
+    allowed_hosts: tuple[str, ...] = field(default=(), validator=_check_hosts)
+    """Further host names by which clients on TCP call this machine, and hosts whose web pages may use the API."""
 
     region: str = field(default="us-east-1", validator=_check_region)
     """The region functions are told they run in, also in their ARNs."""

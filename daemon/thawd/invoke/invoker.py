@@ -1,7 +1,7 @@
 """One invocation: lease an environment, hand it the event, answer, write the log lines, give it back or retire it.
 
-An invocation runs in the invoker's nursery, not in the client's request: like Lambda's, it goes on to its end when the
-client hangs up. The client has its answer as soon as the runtime has posted one; START, END and REPORT, and the
+An invocation runs in the invoker's nursery, not in the client's request: like Lambda's, once begun it goes on to its end
+when the client hangs up. One that still waits for a machine then leaves the queue: nobody wants it. The client has its answer as soon as the runtime has posted one; START, END and REPORT, and the
 environment's return to the pool, wait for the runtime to ask for its next invocation.
 """
 
@@ -34,24 +34,40 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
+_STOPPING: Final = "thawd is stopping and could not wait any longer for this invocation"
+
 _RETIRING_ERRORS: Final = frozenset({"Function.ResponseSizeTooLarge"})
 """Posted errors after which the runtime is in no state to go on."""
 
 
+QUEUED_BYTES: Final = 128 << 20
+"""Events of all invocations that wait for a machine, together: half of what the HTTP server holds, so that a long queue
+leaves room for other requests."""
+
+
 @frozen(kw_only=True)
 class InvokerStatistics:
-    """Invocations under way and ended so far."""
+    """Invocations under way and ended so far, whether or not their client stayed to hear of it."""
 
     running: int
+    """Under way: those that wait for a machine included."""
+    queued: int
+    """Of these, waiting for a machine."""
+    queued_bytes: int
+    """Bytes of their events."""
     succeeded: int
     failed: int
     refused: int
+    abandoned: int
+    """Not begun because their client left first."""
 
 
 @define(eq=False)
 class _Answer:
-    """Where an invocation's task leaves what its client waits for."""
+    """Where an invocation's task leaves what its client waits for, and learns that nobody does."""
 
+    queue: trio.CancelScope = field(factory=trio.CancelScope)
+    queued: bool = True
     given: trio.Event = field(factory=trio.Event)
     outcome: Outcome | None = None
     error: Exception | None = None
@@ -66,55 +82,125 @@ class _Answer:
             self.error = error
             self.given.set()
 
+    def leave(self) -> None:
+        """The client has gone: out of the queue, unless a machine has been had."""
+        if self.queued:
+            self.queue.cancel()
+
 
 @define(eq=False)
 class Invoker:
     """Runs invocations. Made by `open_invoker`, whose nursery owns them.
 
-    `capacity_wait_s` is how long an invocation waits for a machine before it is refused with 429.
+    `capacity_wait_s` is how long an invocation waits for a machine before it is refused with 429, `queue_limit` how many
+    bytes the events of those that wait may have together.
     """
 
     _nursery: trio.Nursery
     _fleet: Fleet
     capacity_wait_s: float = 30.0
+    queue_limit: int = QUEUED_BYTES
     _running: int = 0
+    _queued: int = 0
+    _queued_bytes: int = 0
     _succeeded: int = 0
     _failed: int = 0
     _refused: int = 0
+    _abandoned: int = 0
+    _at_rest: trio.Event = field(factory=trio.Event)
 
     def statistics(self) -> InvokerStatistics:
         """Figures of this moment."""
         return InvokerStatistics(
             running=self._running,
+            queued=self._queued,
+            queued_bytes=self._queued_bytes,
             succeeded=self._succeeded,
             failed=self._failed,
             refused=self._refused,
+            abandoned=self._abandoned,
         )
 
     async def invoke(self, invocation: Invocation) -> Outcome:
         """Run one invocation; returns its response or function error. Raises `InvokeRefused`."""
+        answer = _Answer()
         try:
             _check_state(invocation.version)
-            answer = _Answer()
-            self._nursery.start_soon(self._serve, invocation, answer)
-            await answer.given.wait()
-            if answer.error is not None:
-                raise answer.error
+            self._check_queue(invocation)
         except InvokeRefused:
             self._refused += 1
             raise
+        self._queued += 1
+        self._queued_bytes += len(invocation.payload)
+        self._nursery.start_soon(self._serve, invocation, answer)
+        try:
+            await answer.given.wait()
+        except trio.Cancelled:
+            answer.leave()
+            raise
+        if answer.error is not None:
+            raise answer.error
         assert answer.outcome is not None  # noqa: S101 - one of the two was given
-        if answer.outcome.function_error:
-            self._failed += 1
-        else:
-            self._succeeded += 1
         return answer.outcome
+
+    async def drain(self, deadline_s: float) -> None:
+        """Let invocations end, then end them: their clients get 503, their logs the last lines. For ever after."""
+        with trio.move_on_after(deadline_s):
+            while self._running:
+                self._at_rest = trio.Event()
+                await self._at_rest.wait()
+        if self._running:
+            _log.warning("invocations.cut_short", running=self._running, waited_s=deadline_s)
+        self._nursery.cancel_scope.cancel()
+
+    def _check_queue(self, invocation: Invocation) -> None:
+        """Refuse what would make the queue too large. Raises `InvokeRefused`."""
+        if self._queued and self._queued_bytes + len(invocation.payload) > self.queue_limit:
+            raise InvokeRefused(
+                "TooManyRequestsException",
+                429,
+                f"Rate Exceeded: {self._queued} invocations wait for a machine, and their events have "
+                f"{self._queued_bytes >> 20} MiB",
+            )
 
     async def _serve(self, invocation: Invocation, answer: _Answer) -> None:
         self._running += 1
+        try:
+            with answer.queue:
+                await self._answer(invocation, answer)
+        finally:
+            self._leave_queue(invocation, answer)
+            answer.fail(InvokeRefused("ServiceException", 503, _STOPPING))
+            self._running -= 1
+            self._count(answer)
+            if not self._running:
+                self._at_rest.set()
+
+    def _leave_queue(self, invocation: Invocation, answer: _Answer) -> None:
+        """It has a machine, or waits for none any more."""
+        if answer.queued:
+            answer.queued = False
+            self._queued -= 1
+            self._queued_bytes -= len(invocation.payload)
+
+    def _count(self, answer: _Answer) -> None:
+        if answer.queue.cancel_called:
+            self._abandoned += 1
+        elif answer.outcome is None:
+            self._refused += 1
+        elif answer.outcome.function_error:
+            self._failed += 1
+        else:
+            self._succeeded += 1
+
+    async def _answer(self, invocation: Invocation, answer: _Answer) -> None:
         version = invocation.version
         try:
             async with self._fleet.pool(version).lease(wait_s=self.capacity_wait_s) as environment:
+                if answer.queue.cancel_called:
+                    environment.reusable = True  # nothing was done with it
+                    return
+                self._leave_queue(invocation, answer)
                 await self._run(environment, invocation, answer)
         except InitFailure as failure:
             body = failure.body or json.dumps(
@@ -133,9 +219,6 @@ class Invoker:
             # One invocation's trouble with our own code must not end the others.
             _log.exception("invocation.crashed", request_id=invocation.request_id)
             answer.fail(InvokeRefused("ServiceException", 500, f"internal error: {error!r}"))
-        finally:
-            self._running -= 1
-            answer.fail(InvokeRefused("ServiceException", 500, "the daemon is shutting down"))
 
     async def _run(self, environment: Environment, invocation: Invocation, answer: _Answer) -> None:
         request_id, version, log = invocation.request_id, invocation.version, environment.log
@@ -196,6 +279,13 @@ class Invoker:
                 error_type="Runtime.ExitError",
             )
             outcome = _platform_error(invocation, "Runtime.ExitError", exit_message(exited.exited))
+        except trio.Cancelled:
+            # The daemon stops and has waited for it as long as it may (`drain`).
+            duration_ms = (trio.current_time() - began) * 1e3
+            _close_log(
+                environment, invocation, first, duration_ms=duration_ms, memory=0, status="failure"
+            )
+            raise
         finally:
             if guest is not None:
                 environment.session.forget(guest)
