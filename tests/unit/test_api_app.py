@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,102 @@ async def test_what_http_refuses_has_lambdas_form():
 
     assert answer.status == 405
     assert {("Allow", "GET"), ("x-amzn-RequestId", "an-id")} <= set(answer.headers)
+
+
+SURROGATE = b'"\\ud800"'
+
+
+@pytest.mark.parametrize(
+    "text", [SURROGATE, b'"a\\u0000b"', b'"\xed\xa0\x80"', b'"\xff"', b"9" * 5000, b"[" * 100_000]
+)
+@pytest.mark.parametrize("member", [b"Description", b"Environment", b"Unknown"])
+async def test_values_that_cannot_be_kept_are_refused_whatever_member_has_them(
+    call, function, text, member
+):
+    if member == b"Environment":
+        text = b'{"Variables": {"A": %s}}' % text
+    body = b'{"%s": %s}' % (member, text)
+    status, headers, _ = await call("PUT", f"{FUNCTIONS}/f/configuration", body)
+
+    assert (status, headers["x-amzn-errortype"]) == (400, "InvalidRequestContentException")
+
+
+async def test_a_name_of_a_member_is_text_too(call, function):
+    body = b'{"Environment": {"Variables": {%s: "x"}}}' % SURROGATE
+
+    assert (await call("PUT", f"{FUNCTIONS}/f/configuration", body))[0] == 400
+
+
+async def test_whole_surrogate_pairs_and_other_escapes_are_text(call, function):
+    body = b'{"Description": "\\ud83d\\ude00 \\u00fc \\\\ud800"}'
+    status, _, shown = await call("PUT", f"{FUNCTIONS}/f/configuration", body)
+
+    assert (status, shown["Description"]) == (200, "\U0001f600 \u00fc \\ud800")
+
+
+@pytest.mark.parametrize(
+    ("event", "accepted"),
+    [
+        (b"9" * 100_000, True),
+        (b"1e999999", True),
+        (b'"\\ud800"', True),
+        (b"[" * 1_000_000, False),
+        (b"NaN", False),
+        (b'"\xff"', False),
+        (b'"x" ' * 100_000, False),
+    ],
+)
+async def test_an_event_is_any_json_and_its_numbers_are_the_functions(
+    call, fakes, function, event, accepted
+):
+    fakes.invoke_error = InvokeRefused("TooManyRequestsException", 429, "It reached the core.")
+    status, *_ = await call("POST", f"{FUNCTIONS}/f/invocations", event)
+
+    assert status == (429 if accepted else 400)
+
+
+async def test_a_large_body_is_read_while_others_are_served(call, function, monkeypatch):
+    """Whoever reads it does so in a thread."""
+    readers = set()
+    loads = json.loads
+
+    def note(*arguments, **options):
+        readers.add(threading.current_thread() is threading.main_thread())
+        return loads(*arguments, **options)
+
+    monkeypatch.setattr(json, "loads", note)
+    for size, on_the_loop in ((10, True), (1 << 20, False)):
+        readers.clear()
+        await call("POST", f"{FUNCTIONS}/f/invocations", b'"%s"' % (b"x" * size))
+
+        assert on_the_loop in readers
+
+
+class TestLogs:
+    @pytest.mark.parametrize(
+        ("query", "status"),
+        [
+            ("", 200),
+            ("version=$LATEST", 200),
+            ("version=1", 404),
+            ("Qualifier=1", 404),
+            ("version=..%2F..%2Fsecret", 400),
+            ("version=%00", 400),
+            ("version=%ff%fe", 400),
+            ("version=" + "a" * 5000, 400),
+            ("version=" + "1" * 5000, 400),
+            ("lines=" + "9" * 5000, 400),
+            ("lines=-1", 400),
+            ("lines=10001", 400),
+        ],
+    )
+    async def test_a_version_is_one_that_exists_and_never_a_path(
+        self, call, function, query, status
+    ):
+        assert (await call("GET", f"/thaw/v1/functions/f/logs?{query}"))[0] == status
+
+    async def test_a_published_version_has_one(self, call, function):
+        await call("POST", f"{FUNCTIONS}/f/versions")
+
+        assert (await call("GET", "/thaw/v1/functions/f/logs?version=1"))[0] == 200
+        assert (await call("GET", "/thaw/v1/functions/f:1/logs"))[0] == 200

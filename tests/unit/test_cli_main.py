@@ -109,6 +109,14 @@ class TestFailing:
         [
             (ThawError("cause", hint="Way out"), 70, "thaw: cause. Way out\n"),
             (KeyboardInterrupt(), 130, "\n"),
+            (
+                FileNotFoundError(2, "No such file or directory", "x.zip"),
+                66,
+                "thaw: x.zip: No such file or directory\n",
+            ),
+            (PermissionError(13, "Permission denied", "/x"), 77, "thaw: /x: Permission denied\n"),
+            (OSError(5, "Input/output error"), 74, "thaw: Input/output error\n"),
+            (OSError(9, "Bad file descriptor", 7), 74, "thaw: Bad file descriptor\n"),
         ],
     )
     def test_what_a_person_sees(self, thaw, monkeypatch, error, status, says):

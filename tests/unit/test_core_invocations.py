@@ -452,3 +452,125 @@ async def test_a_guest_that_never_answers_fails_the_version(
         assert state is State.FAILED
         assert "did not answer" in (reason or "")
         assert core.engine.machines == []
+
+
+def sleeper(calls: list[bytes], seconds: float) -> FakeFunction:
+    """A function that notes each event it begins with."""
+
+    async def handler(event: bytes, *_: object) -> bytes:
+        calls.append(event)
+        await trio.sleep(seconds)
+        return event
+
+    return FakeFunction(handler=handler)
+
+
+async def leave_after(core: Core, event: bytes, seconds: float) -> None:
+    """A client that waits for its answer this long, then hangs up."""
+    with trio.move_on_after(seconds):
+        await core.invoker.invoke(invocation(version(timeout_s=60), event))
+
+
+async def test_an_invocation_whose_client_leaves_the_queue_is_not_run(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    """The machine that it waited for serves who stayed."""
+    calls: list[bytes] = []
+    async with running_core(tmp_path, sleeper(calls, 8), max_machines=1) as core:
+        await publish(core)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave_after, core, b'"first"', 100)
+            await settled()
+            for _ in range(20):
+                nursery.start_soon(leave_after, core, b'"gone"', 1)
+            nursery.start_soon(leave_after, core, b'"stays"', 100)
+            await settled()
+            waiting = core.invoker.statistics()
+            await trio.sleep(2)
+            left = core.invoker.statistics()
+
+        assert (waiting.running, waiting.queued) == (22, 21)
+        assert waiting.queued_bytes == 20 * len(b'"gone"') + len(b'"stays"')
+        assert (left.running, left.queued, left.abandoned) == (2, 1, 20)
+        assert calls == [b'"first"', b'"stays"']
+        assert core.invoker.statistics().queued_bytes == 0
+
+
+async def test_an_invocation_that_has_begun_goes_on_without_its_client_and_is_counted(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    calls: list[bytes] = []
+    async with running_core(tmp_path, sleeper(calls, 8), max_machines=1) as core:
+        await publish(core)
+        await leave_after(core, b"1", 2)
+        begun = core.invoker.statistics()
+        await trio.sleep(10)
+        ended = core.invoker.statistics()
+
+        assert (begun.running, begun.succeeded) == (1, 0)
+        assert (ended.running, ended.succeeded, ended.abandoned) == (0, 1, 0)
+        assert core.messages()[-1].startswith("REPORT")
+
+
+async def test_events_that_wait_have_a_budget(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    calls: list[bytes] = []
+    async with running_core(tmp_path, sleeper(calls, 8), max_machines=1) as core:
+        core.invoker.queue_limit = 10
+        await publish(core)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave_after, core, b'"running, so not counted"', 100)
+            await settled()
+            nursery.start_soon(leave_after, core, b'"12345678"', 100)
+            await settled()
+            with pytest.raises(InvokeRefused, match="1 invocations wait for a machine") as caught:
+                await core.invoker.invoke(invocation(version(), b'"9"'))
+
+        assert (caught.value.code, caught.value.status) == ("TooManyRequestsException", 429)
+        assert len(calls) == 2
+
+
+async def test_a_drain_lets_invocations_end_with_and_without_a_client(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    calls: list[bytes] = []
+    async with running_core(tmp_path, sleeper(calls, 8)) as core:
+        await publish(core)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave_after, core, b"1", 1)
+            nursery.start_soon(leave_after, core, b"2", 100)
+            await trio.sleep(2)
+            began = trio.current_time()
+            await core.invoker.drain(10)
+
+        assert trio.current_time() - began < 7
+        assert core.invoker.statistics().succeeded == 2
+        assert sum(line.startswith("REPORT") for line in core.messages()) == 2
+
+
+async def test_what_a_drain_cannot_wait_for_is_told_and_closes_its_log(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    calls: list[bytes] = []
+    async with running_core(tmp_path, sleeper(calls, 100), max_machines=1) as core:
+        await publish(core)
+        refused: list[InvokeRefused] = []
+
+        async def client(event: bytes) -> None:
+            with pytest.raises(InvokeRefused, match="thawd is stopping") as caught:
+                await core.invoker.invoke(invocation(version(timeout_s=900), event))
+            refused.append(caught.value)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client, b"1")
+            await settled()
+            nursery.start_soon(client, b"2")
+            await trio.sleep(1)
+            await core.invoker.drain(5)
+
+        assert [error.status for error in refused] == [503, 503]
+        assert calls == [b"1"]
+        end, report = core.messages()[-2:]
+        assert end.startswith("END RequestId:")
+        assert report.endswith("\tStatus: failure")

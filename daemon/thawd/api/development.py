@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import asdict, define
@@ -12,7 +13,7 @@ from thawd.invoke.trial import How, Trial
 
 from .context import Api, answer, members_of
 from .errors import invalid_parameter
-from .function_names import parse
+from .function_names import QUALIFIER_PATTERN, parse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,6 +43,8 @@ class Development:
         Without a version: of the newest published one, or of `$LATEST` when none was published.
         """
         qualifier = request.query_value("version") or request.query_value("Qualifier")
+        if qualifier is not None and not re.fullmatch(QUALIFIER_PATTERN, qualifier):
+            raise invalid_parameter("version is not a version's number, $LATEST or an alias")
         ref = parse(request.params["name"], qualifier, self._api.arns)
         if ref.qualifier is None:
             self._api.core.catalog.function(ref.name)
