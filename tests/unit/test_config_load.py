@@ -218,6 +218,13 @@ class TestValues:
         with pytest.raises(ConfigError, match=r"is not TOML.*line 1"):
             load(file, {})
 
+    @pytest.mark.parametrize(
+        "host", ["", "http://a.example", "a b", "a/b", "[::1]", "\u00fc.example"]
+    )
+    def test_hosts_are_names_or_addresses(self, host):
+        with pytest.raises(ConfigError, match=r"allowed_hosts: .*is not a host\. Accepted: a name"):
+            from_mapping({"allowed_hosts": [host]}, {})
+
     def test_remote_addresses_are_a_decision(self):
         found = from_mapping({"allow_remote": True, "listen": ["tcp:0.0.0.0:9001"]}, {})
 

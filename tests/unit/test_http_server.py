@@ -161,6 +161,20 @@ async def test_a_chunked_body_that_grows_too_long_is_refused(start):
     assert (await client.answer())[0] == 413
 
 
+async def test_a_chunk_that_announces_more_than_could_ever_be_held_is_not_waited_for(
+    start, autojump_clock
+):
+    _, connect = await start(echo)
+    client = await connect()
+    began = trio.current_time()
+    await client.send(
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"
+    )
+
+    assert (await client.answer())[0] == 413
+    assert trio.current_time() == began
+
+
 async def test_an_unread_body_does_not_become_the_next_request(start):
     async def ignore(request):
         return Response(200, b"ok")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _E = TypeVar("_E", bound=Exception)
 
-_STOP_MARGIN_S: Final = 30.0
+STOP_MARGIN_S: Final = 30.0
 """For machines to end and files to close after the drain; systemd kills a service that takes longer."""
 
 
@@ -95,7 +95,7 @@ async def _serve(config: Config, notifier: Notifier) -> None:
                     log.info(
                         "daemon.stopping", signal=name, drain_seconds=config.limits.drain_seconds
                     )
-                    notifier.stopping(config.limits.drain_seconds + _STOP_MARGIN_S)
+                    notifier.stopping(config.limits.drain_seconds + STOP_MARGIN_S)
                     tree.cancel()
 
             outer.start_soon(stop_on_signal)

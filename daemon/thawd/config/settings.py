@@ -171,10 +171,10 @@ def _check_account(_: Any, attribute: Attribute[Any], value: str) -> None:
 
 def _check_hosts(_: Any, attribute: Attribute[Any], value: tuple[str, ...]) -> None:
     for host in value:
-        if not host or any(not (c.isascii() and (c.isalnum() or c in "-._:")) for c in host):
+        if not host or any(not (c.isascii() and (c.isalnum() or c in "-._")) for c in host):
             raise Refused(
                 attribute.name,
-                f"{host!r} is not a host. Accepted: a name or an address, such as lambda.example.org",
+                f"{host!r} is not a host. Accepted: a name or an IPv4 address, such as lambda.example.org",
             )
 
 

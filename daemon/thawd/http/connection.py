@@ -237,12 +237,21 @@ class Connection:
                     await self._write(
                         self._http.send(h11.InformationalResponse(status_code=100, headers=[]))
                     )
+                if self._announced_bytes() > self.limits.held_bytes:
+                    raise RequestRefused(413)
                 self._http.receive_data(await self._take_of_body())
             elif type(event) is h11.Data:
                 self.crowd.hold(self, len(event.data))
                 self.held_bytes += len(event.data)
                 return bytes(event.data)
         return b""
+
+    def _announced_bytes(self) -> int:
+        """What the chunk that is being read has said that it will be; 0 where no chunk is.
+
+        h11 tells it with the chunk's first bytes only, and for those a client could let us wait.
+        """
+        return getattr(self._http._reader, "_bytes_in_chunk", 0)  # noqa: SLF001
 
     async def _take_of_body(self) -> bytes:
         """What comes next of a body. Raises `RequestRefused` 408: a pause too long, or all of it too slow.
