@@ -13,7 +13,8 @@ From the outside in, each owning what is below it::
       servers      nursery        one task a listener, one a connection
 
 Start-up is a handshake: `task_status.started()` comes when every listener accepts. At the end the order is reversed:
-no new connections, requests and invocations get `_DRAIN_S` seconds, then machines are killed and files closed.
+no new connections; requests and invocations, those included whose client has gone, get `limits.drain_seconds`; what
+has not ended then is answered with 503; machines are killed and files closed.
 """
 
 from __future__ import annotations
@@ -22,29 +23,26 @@ import fcntl
 import os
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
 
-from thaw_check.clones import exchange
-from thawd.api.app import App, build
+from thawd.api.app import build
 from thawd.api.core import Core
 from thawd.catalog.store import Catalog
-from thawd.clonetest.observe import observe_clones
 from thawd.code.bundles import BundleStore
 from thawd.collect import Collector
 from thawd.config import TcpAddress, UnixAddress
 from thawd.engines.scopes import helpers
 from thawd.engines.select import select_engine
 from thawd.environments.host import Host
-from thawd.environments.start import How, start
-from thawd.environments.trial import Trial, try_start
+from thawd.environments.start import start
 from thawd.errors import CatalogError, ConfigError
 from thawd.fleet.fleet import open_fleet
-from thawd.http import Server, open_unix_listener, serve
+from thawd.http import Guard, Server, open_tcp_listener, open_unix_listener
 from thawd.images.store import ImageStore
-from thawd.invoke.invoker import as_refusals, open_invoker
+from thawd.invoke.invoker import open_invoker
 from thawd.logs.book import LogBook
 from thawd.publish.publisher import open_publisher
 from thawd.snapshots.base import BaseSnapshots
@@ -55,13 +53,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from thawd.catalog.models import FunctionVersion
     from thawd.config import Config
 
 _log = structlog.get_logger()
-
-_DRAIN_S: Final = 5.0
-"""How long requests may go on after the daemon was told to stop."""
 
 _EMULATION_FACTOR: Final = 20.0
 """Emulated processors are 20 to 50 times slower than real ones (measured): Lambda's 10 s for an init on demand is
@@ -110,6 +104,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         snapshots.prepare()
         bundles = BundleStore(state / "code")
         bundles.prepare()
+        _check_belongs(catalog, snapshots, bundles)
         images = ImageStore(config.images_directory)
         logs = LogBook(state / "logs", config.limits.log_retention_mib << 20)
         stack.callback(logs.close)
@@ -119,7 +114,6 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             cache_file=state / "engine.json",
             images=images,
         )
-        _check_belongs(catalog, snapshots, bundles)
         bases = BaseSnapshots(
             snapshots,
             engine,
@@ -156,39 +150,24 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 host, snapshots, catalog, fleet, concurrency=config.pool.publish_concurrency
             )
         )
-        invoker = await stack.enter_async_context(open_invoker(fleet))
+        invoker = await stack.enter_async_context(open_invoker(fleet, publisher.make_again))
         publisher.recover()
         collector = Collector(catalog, bundles, snapshots, bases, fleet.code_in_use)
         tasks = await stack.enter_async_context(helpers())
         tasks.start_soon(collector.run)
 
-        async def trial(
-            version: FunctionVersion, how: str, events: list[bytes], pings: int
-        ) -> Trial:
-            with as_refusals(version):
-                return await try_start(host, version, How(how), events, pings=pings)
-
-        async def clones(
-            version: FunctionVersion, events: list[Any], *, kernel_cloned: bool, fixers_off: bool
-        ) -> dict[str, Any]:
-            return exchange.as_json(
-                await observe_clones(
-                    host, version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
-                )
-            )
-
+        server = Server(guard=Guard(config.allowed_hosts))
         app = build(
             Core(
                 catalog=catalog,
                 bundles=bundles,
                 logs=logs,
-                try_start=trial,
-                observe_clones=clones,
-                find_zip=lambda code: bundles.find_zip(code.sha256),
-                given_up=collector.nudge,
+                images=images,
+                host=host,
+                fleet=fleet,
                 publisher=publisher,
                 invoker=invoker,
-                runtimes=lambda: tuple(image.runtime for image in images.list()),
+                collector=collector,
                 region=config.region,
                 account_id=config.account_id,
                 health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
@@ -198,11 +177,16 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                     "publisher": publisher.statistics(),
                     "collector": collector.statistics(),
                     "catalog": catalog.statistics(),
+                    "http": server.statistics(),
                 },
             )
         )
-        async with doors:
-            await _serve(listeners, app, stop, serving)
+        async with doors, trio.open_nursery() as nursery:
+            await nursery.start(partial(server.serve, listeners, app, render_error=app.refuse))
+            serving()
+            await stop.wait()
+            nursery.start_soon(server.shutdown, config.limits.drain_seconds)
+            nursery.start_soon(invoker.drain, config.limits.drain_seconds)
 
 
 def _check_belongs(catalog: Catalog, snapshots: SnapshotStore, bundles: BundleStore) -> None:
@@ -223,32 +207,17 @@ async def _listen(config: Config, doors: AsyncExitStack) -> list[trio.SocketList
     """Sockets on every address, those that systemd holds for us included; `doors` closes ours."""
     passed = [sock for _, sock in activated_sockets(os.environ)]
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in passed]
-    names = {str(sock.getsockname()) for sock in passed}
+    names = [sock.getsockname() for sock in passed]
     for address in config.listen:
         match address:
             case UnixAddress(path):
                 if str(path) not in names:
-                    path.parent.mkdir(parents=True, exist_ok=True)
                     listeners.append(doors.enter_context(open_unix_listener(path)))
             case TcpAddress(host, port):
-                opened = await trio.open_tcp_listeners(port, host=host)
-                listeners += [await doors.enter_async_context(listener) for listener in opened]
+                if (host, port) not in [name[:2] for name in names]:
+                    listener = await open_tcp_listener(host, port)
+                    listeners.append(await doors.enter_async_context(listener))
     return listeners
-
-
-async def _serve(
-    listeners: list[trio.SocketListener], app: App, stop: trio.Event, serving: Callable[[], None]
-) -> None:
-    """Accept until told to stop, then let requests end."""
-    async with trio.open_nursery() as nursery:
-        servers: list[Server] = [
-            await nursery.start(partial(serve, listener, app, render_error=app.refuse))
-            for listener in listeners
-        ]
-        serving()
-        await stop.wait()
-        for server in servers:
-            nursery.start_soon(server.shutdown, _DRAIN_S)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from typing import Any
 
 from attrs import define, field
 
-from thawd.cli.archive import bundle
 from thawd.cli.client import Client, check_socket
+from thawd.cli.packing import bundle
 from thawd.errors import DaemonUnreachable
 
 FUNCTIONS = Path(__file__).parent / "functions"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from live import FUNCTIONS, Daemon, alive, call, create, failed, kill_machine, publish, wait_until
 
-from thawd.cli.client import ApiError
+from thawd.cli.client import DaemonRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def test_a_vmm_killed_during_an_invocation_is_an_error_to_its_client(mortal: Dae
         with mortal.client() as client:
             try:
                 answers.append(client.invoke("f", "1", b'{"do": "sleep", "seconds": 20}'))
-            except ApiError as error:
+            except DaemonRefused as error:
                 answers.append(error)
 
     with mortal.client() as client:
@@ -89,7 +89,7 @@ def test_a_vmm_killed_during_an_invocation_is_an_error_to_its_client(mortal: Dae
         thread.join(20)
 
         (answer,) = answers
-        assert isinstance(answer, ApiError)
+        assert isinstance(answer, DaemonRefused)
         assert answer.status == 500
         assert before
         assert call(client, "f")["calls"] == 1
@@ -182,7 +182,7 @@ def test_a_damaged_snapshot_is_refused_not_run(mortal: Daemon) -> None:
         file.write(bytes([byte ^ 1]))
     mortal.start()
     with mortal.client() as client:
-        with pytest.raises(ApiError, match="not what was written"):
+        with pytest.raises(DaemonRefused, match="not what was written"):
             client.invoke("f", version, b"{}")
         assert call(client, "f")["calls"] >= 1
 

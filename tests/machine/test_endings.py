@@ -8,7 +8,7 @@ import re
 import pytest
 from live import FUNCTIONS, Daemon, call, create, failed, publish, wait_until
 
-from thawd.cli.client import ApiError, Client
+from thawd.cli.client import Client, DaemonRefused
 
 
 def last_log(client: Client, name: str, version: str = "1") -> list[str]:
@@ -146,7 +146,7 @@ def test_a_large_event_comes_back_whole(client: Client, everything: str) -> None
 
 
 def test_invalid_json_never_reaches_a_machine(client: Client, everything: str) -> None:
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(DaemonRefused) as caught:
         client.invoke(everything, "1", b"{not json")
 
     assert (caught.value.status, caught.value.code) == (400, "InvalidRequestContentException")
@@ -171,7 +171,7 @@ def test_a_failed_init_fails_the_version_with_the_true_reason(
     assert published["StateReason"].startswith("An error occurred during function initialization.")
     assert re.search(reason, published["StateReason"]), published["StateReason"]
     assert any("Status: error" in line for line in last_log(client, name))
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(DaemonRefused) as caught:
         client.invoke(name, "1", b"{}")
     assert caught.value.status == 409
 
@@ -180,7 +180,7 @@ def test_a_failed_after_hook_is_a_snapstart_exception(client: Client, everything
     create(client, "fails-after", FUNCTIONS / "everything", environment={"FAIL": "after"})
     assert publish(client, "fails-after")["State"] == "Active"
 
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(DaemonRefused) as caught:
         client.invoke("fails-after", "1", b"{}")
 
     assert (caught.value.status, caught.value.code) == (400, "SnapStartException")
@@ -193,7 +193,7 @@ def test_a_restore_over_its_limit_is_a_snapstart_timeout(client: Client, everyth
     create(client, "fails-slow", FUNCTIONS / "everything", environment={"FAIL": "slow"})
     assert publish(client, "fails-slow")["State"] == "Active"
 
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(DaemonRefused) as caught:
         client.invoke("fails-slow", "1", b"{}")
 
     assert (caught.value.status, caught.value.code) == (408, "SnapStartTimeoutException")

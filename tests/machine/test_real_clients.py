@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from live import FUNCTIONS
 
-from thawd.cli.archive import bundle
+from thawd.cli.packing import bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from attrs import frozen
 from live import FUNCTIONS
 
 from thawd.catalog.models import ApplyOn, Code, FunctionVersion
-from thawd.cli.archive import bundle
+from thawd.cli.packing import bundle
 from thawd.code.bundles import BundleStore
 from thawd.engines.qemu.command import Platform
 from thawd.engines.qemu.engine import QemuEngine

@@ -17,7 +17,7 @@ from thawd.environments.start import start
 from thawd.fleet.fleet import Fleet, open_fleet
 from thawd.guest.testing import FakeFunction
 from thawd.invoke.invoker import Invoker, open_invoker
-from thawd.invoke.model import Invocation
+from thawd.invoke.outcome import Invocation
 from thawd.logs.book import LogBook
 from thawd.publish.publisher import Publisher, open_publisher
 from thawd.snapshots.base import BaseSnapshots
@@ -155,7 +155,7 @@ async def running_core(
             budget_bytes=budget_bytes,
         ) as fleet,
         open_publisher(host, store, states, fleet, concurrency=2) as publisher,
-        open_invoker(fleet, capacity_wait_s=capacity_wait_s) as invoker,
+        open_invoker(fleet, publisher.make_again, capacity_wait_s=capacity_wait_s) as invoker,
     ):
         yield Core(
             engine=engine,

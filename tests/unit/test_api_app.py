@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from pathlib import Path
 
 import pytest
 import trio
 from attrs import define, field, frozen
+from stand_ins import core
 
 from thawd.api.app import build
-from thawd.api.core import Core
 from thawd.catalog.models import State
 from thawd.catalog.store import Catalog
 from thawd.errors import BundleError
 from thawd.http import Request, RequestRefused
-from thawd.invoke.model import InvokeRefused, Outcome
+from thawd.invoke.outcome import Answered, NotRun, Reason
 from thawd.logs.book import LogBook
 
 
@@ -41,7 +42,7 @@ class Fakes:
     catalog: Catalog
     asked: list = field(factory=list)
     bundle_error: Exception | None = None
-    invoke_error: Exception | None = None
+    not_run: NotRun | None = None
     forgetting: trio.Event | None = None
 
     async def add(self, _):
@@ -60,13 +61,10 @@ class Fakes:
         self.asked.append(("forget", name, version))
 
     async def invoke(self, invocation):
-        if self.invoke_error:
-            raise self.invoke_error
+        if self.not_run:
+            return self.not_run
         self.asked.append(invocation)
-        return Outcome(payload=invocation.payload, function_error=None, executed_version="1")
-
-    async def try_start(self, *_):
-        raise NotImplementedError
+        return Answered(payload=invocation.payload, function_error=None, executed_version="1")
 
 
 @pytest.fixture
@@ -79,16 +77,12 @@ def fakes(tmp_path):
 def call(fakes, tmp_path):
     """Makes a request and returns status, headers and body, parsed if it is JSON."""
     app = build(
-        Core(
+        core(
             catalog=fakes.catalog,
             bundles=fakes,
             logs=LogBook(tmp_path / "logs"),
-            try_start=fakes.try_start,
-            observe_clones=fakes.try_start,
-            find_zip=lambda _: tmp_path / "f.zip",
             publisher=fakes,
             invoker=fakes,
-            runtimes=lambda: ("python3.13",),
             health=lambda: {"engine": "fake"},
             statistics=lambda: {"bundle": Bundle(), "paths": {Path("/a"), Path("/a")}},
         )
@@ -228,11 +222,35 @@ async def test_no_payload_is_an_empty_object(call, function):
 
 
 async def test_throttling_says_when_and_why(call, fakes, function):
-    fakes.invoke_error = InvokeRefused("TooManyRequestsException", 429, "Rate Exceeded.")
+    fakes.not_run = NotRun(reason=Reason.THROTTLED)
     status, headers, body = await call("POST", f"{FUNCTIONS}/f/invocations")
 
     assert (status, headers["retry-after"]) == (429, "1")
     assert body["Reason"] == "ConcurrentInvocationLimitExceeded"
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (Reason.PENDING, (409, "ResourceConflictException")),
+        (Reason.NOT_READY, (409, "SnapStartNotReadyException")),
+        (Reason.FAILED, (409, "ResourceConflictException")),
+        (Reason.DELETED, (404, "ResourceNotFoundException")),
+        (Reason.THROTTLED, (429, "TooManyRequestsException")),
+        (Reason.RESTORE_TIMEOUT, (408, "SnapStartTimeoutException")),
+        (Reason.RESTORE_FAILED, (400, "SnapStartException")),
+        (Reason.SYSTEM, (500, "ServiceException")),
+        (Reason.STOPPING, (503, "ServiceException")),
+    ],
+)
+async def test_why_an_invocation_was_not_run_has_lambdas_name_and_status(
+    call, fakes, function, reason, expected
+):
+    fakes.not_run = NotRun(reason=reason, detail="The cause.")
+
+    status, headers, _ = await call("POST", f"{FUNCTIONS}/f/invocations")
+
+    assert (status, headers["x-amzn-errortype"]) == expected
 
 
 @pytest.mark.parametrize("marker", ["x", "e30=", base64.b64encode(b'["a"]').decode(), "W10="])
@@ -280,19 +298,114 @@ async def test_what_http_refuses_has_lambdas_form():
     with Catalog.open(Path(":memory:")) as catalog:
         fakes = Fakes(catalog)
         app = build(
-            Core(
+            core(
                 catalog=catalog,
                 bundles=fakes,
                 logs=LogBook(Path("unused")),
-                try_start=fakes.try_start,
-                observe_clones=fakes.try_start,
-                find_zip=lambda _: Path("unused"),
                 publisher=fakes,
                 invoker=fakes,
-                runtimes=tuple,
             )
         )
         answer = app.refuse(RequestRefused(405, headers=[("Allow", "GET")]), "an-id")
 
     assert answer.status == 405
     assert {("Allow", "GET"), ("x-amzn-RequestId", "an-id")} <= set(answer.headers)
+
+
+SURROGATE = b'"\\ud800"'
+
+
+@pytest.mark.parametrize(
+    "text", [SURROGATE, b'"a\\u0000b"', b'"\xed\xa0\x80"', b'"\xff"', b"9" * 5000, b"[" * 100_000]
+)
+@pytest.mark.parametrize("member", [b"Description", b"Environment", b"Unknown"])
+async def test_values_that_cannot_be_kept_are_refused_whatever_member_has_them(
+    call, function, text, member
+):
+    if member == b"Environment":
+        text = b'{"Variables": {"A": %s}}' % text
+    body = b'{"%s": %s}' % (member, text)
+    status, headers, _ = await call("PUT", f"{FUNCTIONS}/f/configuration", body)
+
+    assert (status, headers["x-amzn-errortype"]) == (400, "InvalidRequestContentException")
+
+
+async def test_a_name_of_a_member_is_text_too(call, function):
+    body = b'{"Environment": {"Variables": {%s: "x"}}}' % SURROGATE
+
+    assert (await call("PUT", f"{FUNCTIONS}/f/configuration", body))[0] == 400
+
+
+async def test_whole_surrogate_pairs_and_other_escapes_are_text(call, function):
+    body = b'{"Description": "\\ud83d\\ude00 \\u00fc \\\\ud800"}'
+    status, _, shown = await call("PUT", f"{FUNCTIONS}/f/configuration", body)
+
+    assert (status, shown["Description"]) == (200, "\U0001f600 \u00fc \\ud800")
+
+
+@pytest.mark.parametrize(
+    ("event", "accepted"),
+    [
+        (b"9" * 100_000, True),
+        (b"1e999999", True),
+        (b'"\\ud800"', True),
+        (b"[" * 1_000_000, False),
+        (b"NaN", False),
+        (b'"\xff"', False),
+        (b'"x" ' * 100_000, False),
+    ],
+)
+async def test_an_event_is_any_json_and_its_numbers_are_the_functions(
+    call, fakes, function, event, accepted
+):
+    fakes.not_run = NotRun(reason=Reason.THROTTLED)
+    status, *_ = await call("POST", f"{FUNCTIONS}/f/invocations", event)
+
+    assert status == (429 if accepted else 400)
+
+
+async def test_a_large_body_is_read_while_others_are_served(call, function, monkeypatch):
+    """Whoever reads it does so in a thread."""
+    readers = set()
+    loads = json.loads
+
+    def note(*arguments, **options):
+        readers.add(threading.current_thread() is threading.main_thread())
+        return loads(*arguments, **options)
+
+    monkeypatch.setattr(json, "loads", note)
+    for size, on_the_loop in ((10, True), (1 << 20, False)):
+        readers.clear()
+        await call("POST", f"{FUNCTIONS}/f/invocations", b'"%s"' % (b"x" * size))
+
+        assert on_the_loop in readers
+
+
+class TestLogs:
+    @pytest.mark.parametrize(
+        ("query", "status"),
+        [
+            ("", 200),
+            ("version=$LATEST", 200),
+            ("version=1", 404),
+            ("Qualifier=1", 404),
+            ("version=..%2F..%2Fsecret", 400),
+            ("version=%00", 400),
+            ("version=%ff%fe", 400),
+            ("version=" + "a" * 5000, 400),
+            ("version=" + "1" * 5000, 400),
+            ("lines=" + "9" * 5000, 400),
+            ("lines=-1", 400),
+            ("lines=10001", 400),
+        ],
+    )
+    async def test_a_version_is_one_that_exists_and_never_a_path(
+        self, call, function, query, status
+    ):
+        assert (await call("GET", f"/thaw/v1/functions/f/logs?{query}"))[0] == status
+
+    async def test_a_published_version_has_one(self, call, function):
+        await call("POST", f"{FUNCTIONS}/f/versions")
+
+        assert (await call("GET", "/thaw/v1/functions/f/logs?version=1"))[0] == 200
+        assert (await call("GET", "/thaw/v1/functions/f:1/logs"))[0] == 200

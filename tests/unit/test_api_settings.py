@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stand_ins import Images
 
 from thawd.api.errors import ApiError
 from thawd.api.settings import configured, read_settings, refuse_what_is_not_here
 from thawd.api.validation import Members, Violations, read_members
 from thawd.catalog.models import LATEST, ApplyOn, Code, FunctionVersion
 
-CORE = SimpleNamespace(runtimes=lambda: ("python3.13",), architectures=("x86_64",))
+CORE = SimpleNamespace(images=Images(), architectures=("x86_64",))
 VERSION = FunctionVersion(
     function_name="f",
     version=LATEST,
@@ -169,14 +170,17 @@ def test_limits_are_those_of_the_service_model():
 
     import botocore
 
-    from thawd.api import names, settings
+    from thawd.api import function_names, settings
 
     path = Path(botocore.__file__).parent / "data/lambda/2015-03-31/service-2.json.gz"
     shapes = json.loads(gzip.decompress(path.read_bytes()))["shapes"]
 
     assert shapes["RoleArn"]["pattern"] == settings.ROLE_PATTERN
-    assert shapes["FunctionName"]["pattern"] == names.NAME_PATTERN
-    assert shapes["NumericLatestPublishedOrAliasQualifier"]["pattern"] == names.QUALIFIER_PATTERN
+    assert shapes["FunctionName"]["pattern"] == function_names.NAME_PATTERN
+    assert (
+        shapes["NumericLatestPublishedOrAliasQualifier"]["pattern"]
+        == function_names.QUALIFIER_PATTERN
+    )
     assert tuple(shapes["SnapStartApplyOn"]["enum"]) == tuple(ApplyOn)
     assert tuple(shapes["ApplicationLogLevel"]["enum"]) == settings._APPLICATION_LEVELS
     assert tuple(shapes["SystemLogLevel"]["enum"]) == settings._SYSTEM_LEVELS

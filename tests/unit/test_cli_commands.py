@@ -149,7 +149,7 @@ class Server(socketserver.ThreadingUnixStreamServer):
 @pytest.fixture
 def socket_path(tmp_path, monkeypatch):
     """Where commands look for the daemon, and no settings from this machine."""
-    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "none.toml")
+    monkeypatch.setattr(config.places, "SYSTEM_FILE", tmp_path / "none.toml")
     monkeypatch.delenv("THAWD_CONFIG", raising=False)
     path = tmp_path / "t.sock"
     monkeypatch.setenv("THAW_SOCKET", str(path))

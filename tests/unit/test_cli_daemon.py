@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
+import subprocess
 import sys
 from types import ModuleType
 
@@ -72,7 +74,7 @@ def test_a_signal_unwinds_the_tree(manager, tree, capsys, number):
     ((path, notify_inherited, mask), last) = seen
     assert (str(path), notify_inherited, mask, last) == ("/run/t/thawd.sock", False, 0o077, "clean")
     assert manager.recv(100) == b"READY=1\nSTATUS=Serving on unix:/run/t/thawd.sock"
-    assert manager.recv(100) == b"STOPPING=1"
+    assert manager.recv(100) == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=40000000"
     err = capsys.readouterr().err
     assert "event=daemon.ready" in err
     assert f"event=daemon.stopping signal={number.name}" in err
@@ -103,3 +105,54 @@ def test_a_fault_of_ours_keeps_its_traceback(tree):
     with pytest.raises(ExceptionGroup) as caught:
         main(["daemon"])
     assert caught.group_contains(ZeroDivisionError)
+
+
+SECOND_SIGNAL = """
+import os, signal, sys
+from types import ModuleType
+import trio, thawd
+
+async def run(config, *, task_status):
+    task_status.started()
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await trio.sleep_forever()
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        with trio.CancelScope(shield=True):
+            await trio.sleep_forever()  # as one that waits for a thread
+
+module = ModuleType("thawd.daemon")
+module.run = run
+sys.modules["thawd.daemon"] = thawd.daemon = module
+from thawd.cli.main import main
+sys.exit(main(["daemon"]))
+"""
+
+
+def test_a_second_signal_ends_a_daemon_that_is_stopping_at_once(tmp_path):
+    """In a process of its own, which it ends."""
+    environ = {**os.environ, "STATE_DIRECTORY": str(tmp_path), "RUNTIME_DIRECTORY": "/run/t"}
+    ended = subprocess.run(
+        [sys.executable, "-c", SECOND_SIGNAL],
+        check=False,
+        env=environ,
+        capture_output=True,
+        timeout=60,
+    )
+
+    assert ended.returncode == 128 + signal.SIGINT
+    assert b"daemon.ended_at_once" in ended.stderr
+
+
+@pytest.mark.usefixtures("manager")
+def test_what_the_system_refuses_is_logged_where_it_happened_and_told_in_a_line(tree, capsys):
+    async def run(_, *, task_status):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/lib/thawd/x")
+
+    tree(run)
+
+    assert main(["daemon"]) == 74
+    err = capsys.readouterr().err
+    assert "daemon.failed" in err
+    assert err.splitlines()[-1].startswith("thaw: /var/lib/thawd/x: No space left on device. Make")

@@ -189,7 +189,7 @@ def test_swap_on_a_plain_disk_would_take_secrets(host, device, status):
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     """On this machine, whatever it has: lines for people, the same findings as JSON."""
-    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "none")
+    monkeypatch.setattr(config.places, "SYSTEM_FILE", tmp_path / "none")
     monkeypatch.setenv("THAW_SOCKET", str(tmp_path / "none.sock"))
     status = main(["doctor"])
     text = capsys.readouterr().out

@@ -60,7 +60,7 @@ def store(tmp_path, monkeypatch):
     module = SimpleNamespace(ImageStore=fake, Image=FakeImage)
     monkeypatch.setitem(sys.modules, "thawd.images.store", module)
     monkeypatch.delitem(sys.modules, "thawd.cli.image", raising=False)
-    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "none")
+    monkeypatch.setattr(config.places, "SYSTEM_FILE", tmp_path / "none")
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     yield fake
     sys.modules.pop("thawd.cli.image", None)

@@ -13,7 +13,7 @@ from thawd import __version__
 from thawd.cli import main as main_module
 from thawd.cli import terminal as terminal_module
 from thawd.cli.arguments import FunctionName, assignment, function_name, plain_function_name
-from thawd.cli.client import ApiError, SocketForbidden
+from thawd.cli.client import DaemonRefused, SocketForbidden
 from thawd.cli.main import COMMANDS, main, status_of
 from thawd.cli.terminal import Terminal
 from thawd.errors import (
@@ -92,11 +92,11 @@ class TestFailing:
             (EngineError("x"), 69),
             (DaemonUnreachable("x"), 69),
             (SocketForbidden("x"), 77),
-            (ApiError(400, "InvalidParameterValueException", "x"), 65),
-            (ApiError(404, "ResourceNotFoundException", "x"), 66),
-            (ApiError(409, "ResourceConflictException", "x"), 75),
-            (ApiError(429, "TooManyRequestsException", "x"), 75),
-            (ApiError(500, "ServiceException", "x"), 70),
+            (DaemonRefused(400, "InvalidParameterValueException", "x"), 65),
+            (DaemonRefused(404, "ResourceNotFoundException", "x"), 66),
+            (DaemonRefused(409, "ResourceConflictException", "x"), 75),
+            (DaemonRefused(429, "TooManyRequestsException", "x"), 75),
+            (DaemonRefused(500, "ServiceException", "x"), 70),
         ],
     )
     def test_statuses(self, error, status):
@@ -107,6 +107,14 @@ class TestFailing:
         [
             (ThawError("cause", hint="Way out"), 70, "thaw: cause. Way out\n"),
             (KeyboardInterrupt(), 130, "\n"),
+            (
+                FileNotFoundError(2, "No such file or directory", "x.zip"),
+                66,
+                "thaw: x.zip: No such file or directory\n",
+            ),
+            (PermissionError(13, "Permission denied", "/x"), 77, "thaw: /x: Permission denied\n"),
+            (OSError(5, "Input/output error"), 74, "thaw: Input/output error\n"),
+            (OSError(9, "Bad file descriptor", 7), 74, "thaw: Bad file descriptor\n"),
         ],
     )
     def test_what_a_person_sees(self, thaw, monkeypatch, error, status, says):

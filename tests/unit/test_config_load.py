@@ -28,7 +28,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 @pytest.fixture(autouse=True)
 def no_system_file(monkeypatch, tmp_path):
-    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "system.toml")
+    monkeypatch.setattr(config.places, "SYSTEM_FILE", tmp_path / "system.toml")
 
 
 @pytest.fixture
@@ -218,6 +218,13 @@ class TestValues:
         with pytest.raises(ConfigError, match=r"is not TOML.*line 1"):
             load(file, {})
 
+    @pytest.mark.parametrize(
+        "host", ["", "http://a.example", "a b", "a/b", "[::1]", "\u00fc.example"]
+    )
+    def test_hosts_are_names_or_addresses(self, host):
+        with pytest.raises(ConfigError, match=r"allowed_hosts: .*is not a host\. Accepted: a name"):
+            from_mapping({"allowed_hosts": [host]}, {})
+
     def test_remote_addresses_are_a_decision(self):
         found = from_mapping({"allow_remote": True, "listen": ["tcp:0.0.0.0:9001"]}, {})
 
@@ -251,8 +258,8 @@ def test_what_is_no_address(text):
 class TestDirectories:
     def test_they_are_private(self, tmp_path):
         state = tmp_path / "a" / "state"
-        config._private_directory(state)
-        config._private_directory(state)
+        config.places.private_directory(state)
+        config.places.private_directory(state)
 
         assert state.stat().st_mode & 0o777 == 0o700
 
@@ -266,20 +273,20 @@ class TestDirectories:
             monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
 
         with pytest.raises(ConfigError, match="belongs to another user"):
-            config._private_directory(tmp_path / "x")
+            config.places.private_directory(tmp_path / "x")
 
     def test_a_directory_open_to_all_is_refused(self, tmp_path):
         (tmp_path / "x").mkdir()
         (tmp_path / "x").chmod(0o777)
 
         with pytest.raises(ConfigError, match=r"written by everyone\. Make it private: chmod 700"):
-            config._private_directory(tmp_path / "x")
+            config.places.private_directory(tmp_path / "x")
 
     def test_a_file_in_the_way_is_told(self, tmp_path):
         write(tmp_path / "x", "")
 
         with pytest.raises(ConfigError, match="cannot be created"):
-            config._private_directory(tmp_path / "x" / "y")
+            config.places.private_directory(tmp_path / "x" / "y")
 
 
 def documented_rows() -> list[list[str]]:

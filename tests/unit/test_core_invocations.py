@@ -16,7 +16,7 @@ from thaw_agent import wire
 from thawd.catalog.models import LATEST, ApplyOn, Code, State
 from thawd.guest.session import SIGN_OF_LIFE_S
 from thawd.guest.testing import Exit, FakeFunction, HandlerError
-from thawd.invoke.model import InvokeRefused
+from thawd.invoke.outcome import NotRun, Outcome, Reason
 from thawd.snapshots.base import guest_memory_mib
 
 if TYPE_CHECKING:
@@ -193,12 +193,12 @@ async def test_a_failing_after_restore_hook_is_a_snapstart_exception(
         tmp_path, FakeFunction(restore_error="Runtime.AfterRestoreError")
     ) as core:
         await publish(core)
-        with pytest.raises(InvokeRefused) as caught:
-            await core.invoker.invoke(invocation(version()))
+        refusal = await core.invoker.invoke(invocation(version()))
         core.function.restore_error = ""
         outcome = await core.invoker.invoke(invocation(version()))
 
-        assert (caught.value.code, caught.value.status) == ("SnapStartException", 400)
+        assert isinstance(refusal, NotRun)
+        assert refusal.reason is Reason.RESTORE_FAILED
         assert outcome.function_error is None
         assert core.messages()[3].endswith("Status: error\tError Type: Runtime.AfterRestoreError")
 
@@ -208,10 +208,10 @@ async def test_a_restore_over_its_limit_is_a_snapstart_timeout(
 ) -> None:
     async with running_core(tmp_path, FakeFunction(restore_s=11)) as core:
         await publish(core)
-        with pytest.raises(InvokeRefused) as caught:
-            await core.invoker.invoke(invocation(version()))
+        refusal = await core.invoker.invoke(invocation(version()))
 
-        assert (caught.value.code, caught.value.status) == ("SnapStartTimeoutException", 408)
+        assert isinstance(refusal, NotRun)
+        assert refusal.reason is Reason.RESTORE_TIMEOUT
         assert core.messages()[-1].endswith("\tStatus: timeout")
 
 
@@ -278,21 +278,13 @@ async def test_deleting_a_version_that_is_being_published_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("state", "code", "status"),
-    [
-        (State.PENDING, "ResourceConflictException", 409),
-        (State.FAILED, "ResourceConflictException", 409),
-        (State.INACTIVE, "SnapStartNotReadyException", 409),
-    ],
+    ("state", "reason"), [(State.PENDING, Reason.PENDING), (State.FAILED, Reason.FAILED)]
 )
 async def test_versions_that_are_not_active_refuse(
-    tmp_path: Path, state: State, code: str, status: int
+    tmp_path: Path, state: State, reason: Reason
 ) -> None:
     async with running_core(tmp_path) as core:
-        with pytest.raises(InvokeRefused) as caught:
-            await core.invoker.invoke(invocation(version(state=state)))
-
-    assert (caught.value.code, caught.value.status) == (code, status)
+        assert await core.invoker.invoke(invocation(version(state=state))) == NotRun(reason=reason)
 
 
 async def test_without_room_for_a_machine_invocations_are_throttled(
@@ -309,10 +301,10 @@ async def test_without_room_for_a_machine_invocations_are_throttled(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(core.invoker.invoke, invocation(version(timeout_s=900)))
             await trio.sleep(1)
-            with pytest.raises(InvokeRefused) as caught:
-                await core.invoker.invoke(invocation(version(timeout_s=900)))
+            refusal = await core.invoker.invoke(invocation(version(timeout_s=900)))
 
-    assert (caught.value.code, caught.value.status) == ("TooManyRequestsException", 429)
+    assert isinstance(refusal, NotRun)
+    assert refusal.reason is Reason.THROTTLED
 
 
 async def test_a_client_that_hangs_up_does_not_end_its_invocation(
@@ -446,9 +438,9 @@ async def test_an_invocation_that_waits_while_its_function_is_deleted_finds_none
         await prepare(core)
 
         async def run() -> None:
-            with pytest.raises(InvokeRefused) as caught:
-                await core.invoker.invoke(invocation(version(LATEST)))
-            assert (caught.value.code, caught.value.status) == ("ResourceNotFoundException", 404)
+            refusal = await core.invoker.invoke(invocation(version(LATEST)))
+            assert isinstance(refusal, NotRun)
+            assert refusal.reason is Reason.DELETED
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
@@ -506,11 +498,11 @@ async def test_an_invocation_that_loses_every_machine_is_given_up(
 ) -> None:
     async with running_core(tmp_path, FakeFunction(lose=losing(100))) as core:
         await publish(core)
-        with pytest.raises(InvokeRefused) as caught:
-            await core.invoker.invoke(invocation(version()))
+        refusal = await core.invoker.invoke(invocation(version()))
         await settled()
 
-        assert (caught.value.code, caught.value.status) == ("ServiceException", 500)
+        assert isinstance(refusal, NotRun)
+        assert refusal.reason is Reason.SYSTEM
         assert len(core.function.restores) == 3
         assert core.engine.machines == []
 
@@ -536,8 +528,7 @@ async def test_an_invocation_that_has_begun_is_not_handed_out_again(
             outcome = await core.invoker.invoke(invocation(version()))
             assert outcome.function_error == "Unhandled"
         else:
-            with pytest.raises(InvokeRefused):
-                await core.invoker.invoke(invocation(version()))
+            assert isinstance(await core.invoker.invoke(invocation(version())), NotRun)
         assert begun == 1
 
 
@@ -605,3 +596,123 @@ async def test_a_guest_that_never_answers_fails_the_version(
         assert state is State.FAILED
         assert "did not answer" in (reason or "")
         assert core.engine.machines == []
+
+
+def sleeper(calls: list[bytes], seconds: float) -> FakeFunction:
+    """A function that notes each event it begins with."""
+
+    async def handler(event: bytes, *_: object) -> bytes:
+        calls.append(event)
+        await trio.sleep(seconds)
+        return event
+
+    return FakeFunction(handler=handler)
+
+
+async def leave_after(core: Core, event: bytes, seconds: float) -> None:
+    """A client that waits for its answer this long, then hangs up."""
+    with trio.move_on_after(seconds):
+        await core.invoker.invoke(invocation(version(timeout_s=60), event))
+
+
+async def test_an_invocation_whose_client_leaves_the_queue_is_not_run(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    """The machine that it waited for serves who stayed."""
+    calls: list[bytes] = []
+    async with running_core(tmp_path, sleeper(calls, 8), max_machines=1) as core:
+        await publish(core)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave_after, core, b'"first"', 100)
+            await settled()
+            for _ in range(20):
+                nursery.start_soon(leave_after, core, b'"gone"', 1)
+            nursery.start_soon(leave_after, core, b'"stays"', 100)
+            await settled()
+            waiting = core.invoker.statistics()
+            await trio.sleep(2)
+            left = core.invoker.statistics()
+
+        assert (waiting.running, waiting.queued) == (22, 21)
+        assert waiting.queued_bytes == 20 * len(b'"gone"') + len(b'"stays"')
+        assert (left.running, left.queued, left.abandoned) == (2, 1, 20)
+        assert calls == [b'"first"', b'"stays"']
+        assert core.invoker.statistics().queued_bytes == 0
+
+
+async def test_an_invocation_that_has_begun_goes_on_without_its_client_and_is_counted(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    calls: list[bytes] = []
+    async with running_core(tmp_path, sleeper(calls, 8), max_machines=1) as core:
+        await publish(core)
+        await leave_after(core, b"1", 2)
+        begun = core.invoker.statistics()
+        await trio.sleep(10)
+        ended = core.invoker.statistics()
+
+        assert (begun.running, begun.succeeded) == (1, 0)
+        assert (ended.running, ended.succeeded, ended.abandoned) == (0, 1, 0)
+        assert core.messages()[-1].startswith("REPORT")
+
+
+async def test_events_that_wait_have_a_budget(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    calls: list[bytes] = []
+    async with running_core(tmp_path, sleeper(calls, 8), max_machines=1) as core:
+        core.invoker.queue_limit = 10
+        await publish(core)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave_after, core, b'"running, so not counted"', 100)
+            await settled()
+            nursery.start_soon(leave_after, core, b'"12345678"', 100)
+            await settled()
+            refusal = await core.invoker.invoke(invocation(version(), b'"9"'))
+
+        assert isinstance(refusal, NotRun)
+        assert refusal.reason is Reason.THROTTLED
+        assert len(calls) == 2
+
+
+async def test_a_drain_lets_invocations_end_with_and_without_a_client(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    calls: list[bytes] = []
+    async with running_core(tmp_path, sleeper(calls, 8)) as core:
+        await publish(core)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave_after, core, b"1", 1)
+            nursery.start_soon(leave_after, core, b"2", 100)
+            await trio.sleep(2)
+            began = trio.current_time()
+            await core.invoker.drain(10)
+
+        assert trio.current_time() - began < 7
+        assert core.invoker.statistics().succeeded == 2
+        assert sum(line.startswith("REPORT") for line in core.messages()) == 2
+
+
+async def test_what_a_drain_cannot_wait_for_is_told_and_closes_its_log(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    calls: list[bytes] = []
+    async with running_core(tmp_path, sleeper(calls, 100), max_machines=1) as core:
+        await publish(core)
+        refused: list[Outcome] = []
+
+        async def client(event: bytes) -> None:
+            refused.append(await core.invoker.invoke(invocation(version(timeout_s=900), event)))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client, b"1")
+            await settled()
+            nursery.start_soon(client, b"2")
+            await trio.sleep(1)
+            await core.invoker.drain(5)
+
+        assert refused == [NotRun(reason=Reason.STOPPING)] * 2
+        assert calls == [b"1"]
+        end, report = core.messages()[-2:]
+        assert end.startswith("END RequestId:")
+        assert report.endswith("\tStatus: failure")

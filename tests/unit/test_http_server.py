@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -7,6 +8,7 @@ import stat
 import pytest
 import trio
 import trio.testing
+from attrs import define
 
 from thawd.errors import ConfigError
 from thawd.http import (
@@ -14,6 +16,8 @@ from thawd.http import (
     PeerCredentials,
     RequestRefused,
     Response,
+    Server,
+    open_tcp_listener,
     open_unix_listener,
     serve,
 )
@@ -155,6 +159,20 @@ async def test_a_chunked_body_that_grows_too_long_is_refused(start):
     await client.send(b"8\r\n12345678\r\n" * 2)
 
     assert (await client.answer())[0] == 413
+
+
+async def test_a_chunk_that_announces_more_than_could_ever_be_held_is_not_waited_for(
+    start, autojump_clock
+):
+    _, connect = await start(echo)
+    client = await connect()
+    began = trio.current_time()
+    await client.send(
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"
+    )
+
+    assert (await client.answer())[0] == 413
+    assert trio.current_time() == began
 
 
 async def test_an_unread_body_does_not_become_the_next_request(start):
@@ -407,13 +425,26 @@ async def test_absolute_targets_and_queries_are_split(start):
     assert (await client.get("http://x/p%20q?a=b%20c&z"))[2] == b"/p%20q b c None"
 
 
-async def test_one_connection_too_many_is_told_so(start):
-    _, connect = await start(echo, connections=1, linger_s=0.1)
-    first, second = await connect(), await connect()
-    await first.get()
+async def test_one_connection_too_many_is_told_so_while_all_are_being_served(start):
+    started, finish = trio.Event(), trio.Event()
 
-    assert (await second.answer())[0] == 503
-    assert (await first.get())[0] == 200
+    async def app(request):
+        started.set()
+        await finish.wait()
+        return Response(200)
+
+    server, connect = await start(app, connections=1, linger_s=0.1)
+    first = await connect()
+    await first.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await started.wait()
+    status, headers, _ = await (await connect()).answer()
+
+    assert (status, headers["retry-after"]) == (503, "1")
+
+    finish.set()
+
+    assert (await first.answer())[0] == 200
+    assert server.statistics().refused_total == 1
 
 
 async def test_unix_peers_are_known(start):
@@ -476,11 +507,329 @@ async def test_shutdown_cancels_what_has_not_ended_at_the_deadline(start, autoju
     assert trio.current_time() - began == 4
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# Clients that end, go, or take their time
+
+
+async def test_a_client_that_ends_its_side_gets_its_answer(start):
+    more = trio.Event()
+
+    async def app(request):
+        await more.wait()
+        return Response(200, b"late")
+
+    _, connect = await start(app)
+    client = await connect()
+    await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await client.stream.send_eof()
+    await trio.testing.wait_all_tasks_blocked()
+    more.set()
+
+    assert (await client.answer())[::2] == (200, b"late")
+    assert await client.rest() == b""
+
+
+async def test_pipelined_requests_before_the_end_are_all_answered(start):
+    _, connect = await start(echo)
+    client = await connect()
+    await client.send(post(b"a") + post(b"b"))
+    await client.stream.send_eof()
+
+    assert [b"a", b"b"] == [(await client.answer())[2] for _ in range(2)]
+
+
+async def test_a_client_that_ends_its_side_and_then_leaves_cancels_its_handler(start):
+    started, cancelled = trio.Event(), trio.Event()
+
+    async def app(request):
+        started.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    _, connect = await start(app)
+    client = await connect()
+    await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await client.stream.send_eof()
+    await started.wait()
+    await trio.testing.wait_all_tasks_blocked()
+
+    assert not cancelled.is_set()
+
+    await client.stream.aclose()
+    with trio.fail_after(2):
+        await cancelled.wait()
+
+
+async def test_a_body_that_ends_too_early_is_refused(start):
+    _, connect = await start(echo)
+    client = await connect()
+    await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
+    await client.stream.send_eof()
+
+    assert (await client.answer())[0] == 400
+
+
+async def test_a_body_that_trickles_is_given_up_though_it_never_pauses(start, autojump_clock):
+    _, connect = await start(echo, body_s=10, body_rate=100)
+    client = await connect()
+    began = trio.current_time()
+    await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+    with trio.move_on_after(100):
+        while trio.current_time() - began < 50:
+            try:
+                await client.send(b"x")
+            except trio.BrokenResourceError:
+                break
+            await trio.sleep(1)
+
+    assert 10 <= trio.current_time() - began < 20
+    assert (await client.answer())[0] == 408
+
+
+async def test_a_body_that_takes_long_at_a_fair_rate_is_read(start, autojump_clock):
+    _, connect = await start(echo, body_s=3, body_rate=100)
+    client = await connect()
+    await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
+    for _ in range(20):
+        await client.send(b"x" * 250)
+        await trio.sleep(2)
+
+    assert (await client.answer())[::2] == (200, b"x" * 5000)
+
+
+async def test_time_that_the_handler_takes_is_not_the_clients(start, autojump_clock):
+    async def app(request):
+        pieces = 0
+        async for _ in request.stream():
+            pieces += 1
+            await trio.sleep(20)
+        return Response(200, b"%d" % pieces)
+
+    _, connect = await start(app, body_s=3, body_rate=100)
+    client = await connect()
+    await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+    for _ in range(3):
+        await client.send(b"x")
+        await trio.sleep(20)
+
+    assert (await client.answer())[0] == 200
+
+
+async def test_length_and_chunks_together_are_refused_and_the_connection_closed(start):
+    _, connect = await start(echo, linger_s=0.1)
+    client = await connect()
+    await client.send(
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
+    status, headers, _ = await client.answer()
+
+    assert (status, headers["connection"]) == (400, "close")
+    assert await client.rest() == b""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Room
+
+
+async def test_connections_that_are_idle_make_room_the_longest_first(start, autojump_clock):
+    server, connect = await start(echo, connections=3)
+    clients = []
+    for _ in range(10):
+        clients.append(await connect())
+        assert (await clients[-1].get())[0] == 200
+        await trio.sleep(0.1)
+
+    assert [await client.rest() for client in clients[:7]] == [b""] * 7
+    assert [(await client.get())[0] for client in clients[7:]] == [200] * 3
+    assert server.statistics().evicted_total == 7
+
+
+async def test_bodies_that_trickle_make_room_and_are_told(start, autojump_clock):
+    server, connect = await start(echo, connections=3)
+    slow = [await connect() for _ in range(3)]
+    for client in slow:
+        await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\nx")
+    await trio.sleep(2)
+    new = await connect()
+
+    assert (await new.get())[0] == 200
+
+    told = [(await client.answer())[0] for client in slow if await _ended(client)]
+
+    assert told == [503]
+    assert server.statistics().connections == 3
+
+
+async def _ended(client):
+    """Whether the server has said anything to a client, or closed."""
+    with trio.move_on_after(0.1) as scope:
+        client.received += await client.stream.receive_some()
+    return not scope.cancelled_caught
+
+
+async def test_headers_that_trickle_make_room(start, autojump_clock):
+    _, connect = await start(echo, connections=2)
+    for _ in range(2):
+        await (await connect()).send(b"GET / HTTP/1.1\r\nHo")
+    await trio.sleep(2)
+
+    assert (await (await connect()).get())[0] == 200
+
+
+async def test_clients_that_do_not_take_their_answer_make_room(start, autojump_clock):
+    async def app(request):
+        return Response(200, b"x" * (8 << 20) if request.raw_path == "/big" else b"small")
+
+    _, connect = await start(app, connections=2)
+    for _ in range(2):
+        await (await connect()).send(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+    await trio.sleep(2)
+
+    assert (await (await connect()).get())[2] == b"small"
+
+
+async def test_bodies_have_a_budget_over_all_connections(start):
+    started, finish = trio.Event(), trio.Event()
+
+    async def app(request):
+        body = await request.read()
+        started.set()
+        await finish.wait()
+        return Response(200, b"%d" % len(body))
+
+    server, connect = await start(app, held_bytes=100, linger_s=0.1)
+    first, second, third = await connect(), await connect(), await connect()
+    await first.send(post(b"x" * 80))
+    await started.wait()
+    await second.send(post(b"x" * 30))
+    status, headers, _ = await second.answer()
+
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert server.statistics().held_bytes == 80
+
+    await third.send(post(b"x" * 20))
+    await trio.testing.wait_all_tasks_blocked()
+    finish.set()
+
+    assert [(await client.answer())[2] for client in (first, third)] == [b"80", b"20"]
+
+    await trio.testing.wait_all_tasks_blocked()
+
+    assert server.statistics().held_bytes == 0
+
+
+async def test_a_slow_body_gives_its_share_of_the_budget_to_a_faster_one(start, autojump_clock):
+    server, connect = await start(echo, held_bytes=100)
+    slow = await connect()
+    await slow.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n" + b"x" * 80)
+    await trio.sleep(2)
+    fast = await connect()
+    await fast.send(post(b"y" * 60))
+
+    assert (await fast.answer())[::2] == (200, b"y" * 60)
+    assert (await slow.answer())[0] == 503
+    assert server.statistics().held_bytes == 0
+
+
+async def test_a_client_waits_while_there_is_no_descriptor_for_it(
+    nursery, sock_path, autojump_clock
+):
+    @define
+    class Scarce:
+        """A listener that finds no descriptor free at first."""
+
+        listener: trio.SocketListener
+        failures: int = 3
+
+        async def accept(self):
+            if self.failures:
+                self.failures -= 1
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return await self.listener.accept()
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *_):
+            await self.listener.aclose()
+
+    with open_unix_listener(sock_path) as listener:
+        scarce = Scarce(listener)
+        await nursery.start(serve, scarce, echo)
+        async with await trio.open_unix_socket(str(sock_path)) as stream:
+            assert (await Client(stream).get())[0] == 200
+        assert scarce.failures == 0
+
+
+async def test_one_server_counts_over_all_its_listeners(nursery, tmp_path):
+    server = Server(limits=Limits(connections=2))
+    with (
+        open_unix_listener(tmp_path / "a") as one,
+        open_unix_listener(tmp_path / "b") as other,
+    ):
+        await nursery.start(server.serve, [one, other], echo)
+        for name in ("a", "b", "a"):
+            stream = await trio.open_unix_socket(str(tmp_path / name))
+            nursery.start_soon(_close_at_the_end, stream)
+            assert (await Client(stream).get())[0] == 200
+
+        assert (server.statistics().connections, server.statistics().evicted_total) == (2, 1)
+
+        await server.shutdown(1)
+
+
+async def _close_at_the_end(stream):
+    try:
+        await trio.sleep_forever()
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The end
+
+
+async def test_shutdown_tells_those_that_it_could_not_wait_for(start, autojump_clock):
+    async def app(request):
+        await trio.sleep_forever()
+
+    server, connect = await start(app)
+    client = await connect()
+    await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await trio.testing.wait_all_tasks_blocked()
+    await server.shutdown(4)
+    status, headers, body = await client.answer()
+
+    assert (status, headers["connection"]) == (503, "close")
+    assert b"stopping" in body
+
+
+async def test_shutdown_does_not_wait_for_an_answer_without_end(start, autojump_clock):
+    async def app(request):
+        async def pieces():
+            yield b"first"
+            await trio.sleep_forever()
+
+        return Response(200, pieces(), endless=True)
+
+    server, connect = await start(app)
+    client = await connect()
+    await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await client.until(b"first\r\n")
+    began = trio.current_time()
+    await server.shutdown(60)
+
+    assert trio.current_time() == began
+    assert await client.rest() == b"0\r\n\r\n"
+
+
 async def test_tcp_works_as_well(nursery):
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     await nursery.start(serve, listener, echo)
     client = Client(await trio.testing.open_stream_to_socket_listener(listener))
-    await client.send(post(b"over tcp"))
+    await client.send(post(b"over tcp").replace(b"Host: x", b"Host: localhost"))
 
     assert (await client.answer())[2] == b"over tcp"
 
@@ -530,3 +879,27 @@ class TestUnixListener:
         assert sock_path.is_socket()
 
         successor.close()
+
+
+class TestTcpListener:
+    async def test_a_port_that_is_taken_is_told_with_the_way_out(self):
+        async with await open_tcp_listener("127.0.0.1", 0) as listener:
+            port = listener.socket.getsockname()[1]
+
+            with pytest.raises(ConfigError, match=rf"tcp:127\.0\.0\.1:{port}: .*in use\. Stop"):
+                await open_tcp_listener("127.0.0.1", port)
+
+    async def test_an_address_of_another_machine_is_told(self):
+        with pytest.raises(ConfigError, match="Choose an address of this machine"):
+            await open_tcp_listener("192.0.2.1", 9000)
+
+    async def test_a_unit_that_may_not_open_tcp_names_the_socket_unit(self, monkeypatch):
+        """RestrictAddressFamilies=AF_UNIX makes socket(2) say EAFNOSUPPORT."""
+
+        async def refuse(port, *, host):
+            raise OSError(errno.EAFNOSUPPORT, "no")
+
+        monkeypatch.setattr(trio, "open_tcp_listeners", refuse)
+
+        with pytest.raises(ConfigError, match=r"socket unit open the port.*systemd/README\.md"):
+            await open_tcp_listener("127.0.0.1", 9000)

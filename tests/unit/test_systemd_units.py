@@ -127,6 +127,15 @@ def test_the_socket_is_where_the_daemon_and_its_clients_look():
     assert f"StateDirectory={SYSTEM_STATE_DIRECTORY.name}\n" in service
 
 
+def test_systemd_waits_for_the_drain():
+    from thawd.cli.daemon import STOP_MARGIN_S
+    from thawd.config import LimitsConfig
+
+    service = (UNITS / "thawd.service").read_text()
+
+    assert f"TimeoutStopSec={LimitsConfig().drain_seconds + STOP_MARGIN_S:g}\n" in service
+
+
 def test_the_instructions_install_every_file():
     instructions = (UNITS / "README.md").read_text()
     files = [path for path in UNITS.rglob("thawd.*") if path.is_file()]

@@ -35,11 +35,11 @@ def test_ready_status_and_stopping(manager):
     assert notifier
     assert notifier.ready("Serving")
     assert notifier.status("two\nlines")
-    assert notifier.stopping()
+    assert notifier.stopping(40.5)
     assert [listener.recv(100) for _ in range(3)] == [
         b"READY=1\nSTATUS=Serving",
         b"STATUS=two lines",
-        b"STOPPING=1",
+        b"STOPPING=1\nEXTEND_TIMEOUT_USEC=40500000",
     ]
     notifier.close()
     assert not notifier.ready()

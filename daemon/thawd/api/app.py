@@ -10,7 +10,7 @@ from thawd.errors import ThawError
 from thawd.http import Request, RequestRefused, Response, Router
 
 from .account import Account
-from .arns import Names
+from .arns import Arns
 from .context import Api
 from .development import Development
 from .errors import from_ours, refused, response
@@ -30,7 +30,7 @@ REQUEST_ID: Final = "x-amzn-RequestId"
 class App:
     """Answers every request, also a refused one, with a request id."""
 
-    _names: Names
+    _arns: Arns
     _router: Router
 
     async def __call__(self, request: Request) -> Response:
@@ -40,7 +40,7 @@ class App:
         except RequestRefused as refusal:
             return self.refuse(refusal, request.id)
         except ThawError as error:
-            answer = response(from_ours(error, self._names))
+            answer = response(from_ours(error, self._arns))
         answer.headers.append((REQUEST_ID, request.id))
         return answer
 
@@ -53,9 +53,9 @@ class App:
 
 def build(core: Core) -> App:
     """The API over this core: the `app` of `thawd.http.serve`, with its `refuse` as `render_error`."""
-    names = Names(region=core.region, account_id=core.account_id)
-    api = Api(core, names)
+    arns = Arns(region=core.region, account_id=core.account_id)
+    api = Api(core, arns)
     router = Router()
     for resource in (Functions, Versions, Invocations, Tags, Account, Health, Development):
         resource(api).route(router)
-    return App(names, router)
+    return App(arns, router)

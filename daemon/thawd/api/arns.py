@@ -6,7 +6,7 @@ from attrs import frozen
 
 
 @frozen(kw_only=True)
-class Names:
+class Arns:
     """Makes ARNs of one region and account."""
 
     region: str

@@ -13,11 +13,12 @@ from thawd.catalog.models import LATEST, FunctionVersion
 from thawd.http import Request, Response
 
 from .errors import ApiError, invalid_parameter, not_found
-from .names import FunctionRef, parse
+from .function_names import FunctionRef, parse
+from .offload import off_the_loop
 from .validation import Members, Violations, read_members
 
 if TYPE_CHECKING:
-    from .arns import Names
+    from .arns import Arns
     from .core import Core
 
 CONTROL_BODY_LIMIT = 1 << 20
@@ -26,14 +27,14 @@ CONTROL_BODY_LIMIT = 1 << 20
 
 @frozen
 class Api:
-    """The core with the names it uses: what each resource's operations are built on."""
+    """The core with the ARNs it gives: what each resource's operations are built on."""
 
     core: Core
-    names: Names
+    arns: Arns
 
     def ref(self, request: Request) -> FunctionRef:
         """The function and qualifier a request names. Raises `ApiError`."""
-        return parse(request.params["name"], request.query_value("Qualifier"), self.names)
+        return parse(request.params["name"], request.query_value("Qualifier"), self.arns)
 
     def latest(self, request: Request) -> FunctionVersion:
         """`$LATEST` of the function a request names, for operations that change it.
@@ -56,18 +57,18 @@ class Api:
             return self.core.catalog.version(ref.name, ref.qualifier or LATEST)
         except FunctionNotFound:
             named = ref.qualifier or (LATEST if name_latest else None)
-            raise not_found(self.names.arn(ref.name, named)) from None
+            raise not_found(self.arns.arn(ref.name, named)) from None
 
 
 async def members_of(request: Request, *, limit: int = CONTROL_BODY_LIMIT) -> Members:
     """A request's JSON body. Raises `ApiError`, `RequestRefused` 413."""
-    return read_members(await request.read(limit=limit))
+    return await off_the_loop(read_members, await request.read(limit=limit))
 
 
 def answer(shape: dict[str, Any], status: int = 200) -> Response:
     """A JSON answer."""
-    body = json.dumps(shape, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return Response(status, body, [("Content-Type", "application/json")])
+    # ASCII: half a surrogate pair in a value is an escape then, and every parser takes it.
+    return Response(status, json.dumps(shape).encode(), [("Content-Type", "application/json")])
 
 
 def page_size(request: Request, *, most: int = 50) -> int:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import trio
 from attrs import asdict, define
 
+from thaw_check.clones import exchange
+from thawd.clonetest.observe import observe_clones
+from thawd.environments.limits import StartTimeout
 from thawd.environments.start import How
+from thawd.environments.trial import Trial, try_start
+from thawd.guest.session import InitFailure, RestoreFailure, RuntimeExited
 from thawd.http import Request, Response
+from thawd.invoke.refusal import refusal_of
 
 from .context import Api, answer, members_of
-from .errors import invalid_parameter
+from .errors import ApiError, invalid_parameter, not_run
+from .function_names import QUALIFIER_PATTERN, parse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
-    from thawd.environments.trial import Trial
+    from thawd.catalog.models import FunctionVersion
     from thawd.http import Router
 
 _MOST_LINES: Final = 10_000
@@ -41,18 +51,22 @@ class Development:
 
         Without a version: of the newest published one, or of `$LATEST` when none was published.
         """
-        ref = self._api.ref(request)
-        catalog = self._api.core.catalog
-        catalog.function(ref.name)
-        version = request.query_value("version") or ref.qualifier
-        if version is None:
-            version = catalog.versions(ref.name)[-1].version
+        qualifier = request.query_value("version") or request.query_value("Qualifier")
+        if qualifier is not None and not re.fullmatch(QUALIFIER_PATTERN, qualifier):
+            raise invalid_parameter("version is not a version's number, $LATEST or an alias")
+        ref = parse(request.params["name"], qualifier, self._api.arns)
+        if ref.qualifier is None:
+            self._api.core.catalog.function(ref.name)
+            version = self._api.core.catalog.versions(ref.name)[-1].version
+        else:
+            version = self._api.version(ref).version
         text = request.query_value("lines") or "100"
-        if not (text.isascii() and text.isdigit()) or int(text) > _MOST_LINES:
+        if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > _MOST_LINES:
             raise invalid_parameter(f"lines is not a number from 0 to {_MOST_LINES}: {text[:100]}")
         follow = request.query_value("follow") == "true"
         headers = [("Content-Type", "application/x-ndjson")]
-        return Response(200, self._lines(ref.name, version, int(text), follow=follow), headers)
+        lines = self._lines(ref.name, version, int(text), follow=follow)
+        return Response(200, lines, headers, endless=follow)
 
     async def _lines(
         self, name: str, version: str, lines: int, *, follow: bool
@@ -79,9 +93,11 @@ class Development:
         _check_count(events)
         ref = self._api.ref(request)
         version = self._api.version(ref)
-        trial = await self._api.core.try_start(
-            version, how, [event.encode() for event in events], pings
-        )
+        core = self._api.core
+        bodies = [event.encode() for event in events]
+        async with core.fleet.room(f"a trial of {version.function_name}:{version.version}"):
+            with self._as_refusals(version):
+                trial = await try_start(core.host, version, How(how), bodies, pings=pings)
         return answer(_shape(trial))
 
     async def clones(self, request: Request) -> Response:
@@ -101,10 +117,28 @@ class Development:
         except (ValueError, RecursionError) as error:
             raise invalid_parameter(f"an event is not JSON: {error}") from None
         version = self._api.version(self._api.ref(request))
-        observed = await self._api.core.observe_clones(
-            version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
-        )
-        return answer(observed)
+        core = self._api.core
+        async with core.fleet.room(f"a check of {version.function_name}:{version.version}"):
+            observed = await observe_clones(
+                core.host, version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
+            )
+        return answer(exchange.as_json(observed))
+
+    @contextmanager
+    def _as_refusals(self, version: FunctionVersion) -> Iterator[None]:
+        """Turn what a start outside of the pools raises into the error its client gets."""
+        try:
+            yield
+        except InitFailure as failure:
+            raise ApiError(
+                "InvalidRuntimeException", 502, failure.body or str(failure)
+            ) from failure
+        except (StartTimeout, RestoreFailure, RuntimeExited) as error:
+            arn = self._api.arns.arn(version.function_name, version.version)
+            raise not_run(refusal_of(error, version), arn) from error
+        except trio.TooSlowError as error:
+            message = f"The function did not answer within its Timeout of {version.timeout_s} s"
+            raise ApiError("ServiceException", 500, message) from error
 
 
 def _check_count(events: list[str]) -> None:

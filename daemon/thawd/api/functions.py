@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from attrs import define, evolve
 
 from thawd.catalog.models import LATEST, Code, FunctionVersion, State
-from thawd.errors import CatalogError
 from thawd.http import Request, Response, Router
 
 from .context import Api, answer, marker, members_of, page_size, place
 from .errors import ApiError, invalid_parameter
-from .names import parse
+from .function_names import parse
+from .offload import off_the_loop
 from .settings import configured, read_architectures, read_settings, refuse_what_is_not_here
 from .shapes import configuration
 from .tags import read_tags
@@ -58,7 +59,7 @@ class Functions:
         tags = read_tags(members)
         publish = members.boolean("Publish")
         members.violations.check()
-        ref = parse(text or "", None, api.names)
+        ref = parse(text or "", None, api.arns)
         if ref.qualifier is not None:
             raise invalid_parameter("A function cannot be created with a qualifier in its name")
         refuse_what_is_not_here(members)
@@ -77,7 +78,7 @@ class Functions:
             ),
             settings,
         )
-        zip_file = _zip_file(members.structure("Code"))
+        zip_file = await _zip_file(members.structure("Code"))
         if zip_file is None:
             raise invalid_parameter("Please provide a source for function code.")
         self._refuse_existing(ref.name)
@@ -85,7 +86,7 @@ class Functions:
         version = core.catalog.create_function(evolve(draft, code=code), tags=tags)
         if publish:
             version = self._publish(ref.name)
-        return answer(configuration(version, api.names, qualified=False), 201)
+        return answer(configuration(version, api.arns, qualified=False), 201)
 
     async def get(self, request: Request) -> Response:
         """GetFunction."""
@@ -96,7 +97,7 @@ class Functions:
         host = request.header("Host") or "localhost"
         location = f"http://{host}/thaw/v1/functions/{ref.name}/code?Qualifier={version.version}"
         shape: dict[str, Any] = {
-            "Configuration": configuration(version, api.names, qualified=ref.qualifier is not None),
+            "Configuration": configuration(version, api.arns, qualified=ref.qualifier is not None),
             "Code": {"RepositoryType": "S3", "Location": location},
         }
         if function.tags:
@@ -109,7 +110,7 @@ class Functions:
         """GetFunctionConfiguration."""
         ref = self._api.ref(request)
         version = self._api.version(ref)
-        return answer(configuration(version, self._api.names, qualified=ref.qualifier is not None))
+        return answer(configuration(version, self._api.arns, qualified=ref.qualifier is not None))
 
     async def list(self, request: Request) -> Response:
         """ListFunctions."""
@@ -133,7 +134,7 @@ class Functions:
         page = found[:size]
         shape: dict[str, Any] = {
             "Functions": [
-                configuration(version, api.names, qualified=wanted == "ALL", with_state=False)
+                configuration(version, api.arns, qualified=wanted == "ALL", with_state=False)
                 for version in page
             ]
         }
@@ -152,7 +153,7 @@ class Functions:
         refuse_what_is_not_here(members)
         latest = api.latest(request)
         name = latest.function_name
-        zip_file = _zip_file(members)
+        zip_file = await _zip_file(members)
         if zip_file is None:
             raise invalid_parameter("Please provide a source for function code.")
         code = await self._store(zip_file)
@@ -161,12 +162,12 @@ class Functions:
             return evolve(version, code=code, architectures=architectures or version.architectures)
 
         if dry_run:
-            return answer(configuration(change(latest), api.names, qualified=False))
+            return answer(configuration(change(latest), api.arns, qualified=False))
         version = core.catalog.update_latest(name, change, revision_id=revision_id)
-        core.given_up()
+        core.collector.nudge()
         if publish:
             version = self._publish(name)
-        return answer(configuration(version, api.names, qualified=publish))
+        return answer(configuration(version, api.arns, qualified=publish))
 
     async def update_configuration(self, request: Request) -> Response:
         """UpdateFunctionConfiguration."""
@@ -182,7 +183,7 @@ class Functions:
             lambda current: configured(current, settings),
             revision_id=revision_id,
         )
-        return answer(configuration(version, api.names, qualified=False))
+        return answer(configuration(version, api.arns, qualified=False))
 
     async def delete(self, request: Request) -> Response:
         """DeleteFunction: a version with a qualifier, else the function with all its versions."""
@@ -199,18 +200,13 @@ class Functions:
         # The row is gone: a client that hangs up now must not leave machines and snapshots behind.
         with trio.CancelScope(shield=True):
             await core.publisher.forget(ref.name, ref.qualifier)
-        core.given_up()
+        core.collector.nudge()
         return Response(204)
 
     async def download(self, request: Request) -> Response:
         """The zip of a version's code: what `Code.Location` of GetFunction points to."""
         version = self._api.version(self._api.ref(request))
-        path = trio.Path(self._api.core.find_zip(version.code))
-        if not await path.exists():
-            raise CatalogError(
-                f"The code of {version.function_name}:{version.version} is missing",
-                hint="Update the function's code",
-            )
+        path = trio.Path(self._api.core.bundles.find_zip(version.code.sha256))
         headers = [
             ("Content-Type", "application/zip"),
             ("Content-Length", str(version.code.size)),
@@ -239,7 +235,7 @@ class Functions:
         return Code(sha256=bundle.code_sha256_base64, size=bundle.zip_size)
 
 
-def _zip_file(members: Members | None) -> bytes | None:
+async def _zip_file(members: Members | None) -> bytes | None:
     """The `ZipFile` member, decoded; None when there is none. Raises `ApiError`."""
     if members is None:
         return None
@@ -253,7 +249,8 @@ def _zip_file(members: Members | None) -> bytes | None:
     if text is None:
         return None
     try:
-        data = b64decode(text, validate=True)
+        # Not ASCII is not base64 either.
+        data = await off_the_loop(partial(b64decode, validate=True), text.encode("ascii"))
     except (Base64Error, ValueError):
         raise invalid_parameter("ZipFile is not base64") from None
     if len(data) > ZIP_LIMIT:

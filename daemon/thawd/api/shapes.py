@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from thawd.catalog.models import FunctionVersion, State
 
 if TYPE_CHECKING:
-    from .arns import Names
+    from .arns import Arns
 
 
 def configuration(
-    version: FunctionVersion, names: Names, *, qualified: bool, with_state: bool = True
+    version: FunctionVersion, arns: Arns, *, qualified: bool, with_state: bool = True
 ) -> dict[str, Any]:
     """A version as Lambda's `FunctionConfiguration`.
 
@@ -27,7 +27,7 @@ def configuration(
         logging["SystemLogLevel"] = version.system_log_level or "INFO"
     shape: dict[str, Any] = {
         "FunctionName": version.function_name,
-        "FunctionArn": names.arn(version.function_name, version.version if qualified else None),
+        "FunctionArn": arns.arn(version.function_name, version.version if qualified else None),
         "Runtime": version.runtime,
         "Role": version.role,
         "Handler": version.handler,

@@ -11,7 +11,7 @@ from thawd.http import Request, Response, Router
 
 from .context import Api, answer, members_of
 from .errors import invalid_parameter
-from .names import parse
+from .function_names import parse
 
 if TYPE_CHECKING:
     from .validation import Members
@@ -60,7 +60,7 @@ class Tags:
         return Response(204)
 
     def _function_name(self, request: Request) -> str:
-        ref = parse(unquote(request.params["arn"]), None, self._api.names)
+        ref = parse(unquote(request.params["arn"]), None, self._api.arns)
         if ref.qualifier is not None:
             raise invalid_parameter(
                 "Tags on function aliases and versions are not supported. Please specify a function ARN."

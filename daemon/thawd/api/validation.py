@@ -155,12 +155,33 @@ class Members:
 def read_members(body: bytes) -> Members:
     """A request's JSON body; an empty one is an empty object. Raises `ApiError`."""
     try:
-        value = json.loads(body) if body else {}
+        # Decoded here: json would take UTF-16, and half a surrogate pair, in bytes.
+        value = json.loads(body.decode()) if body else {}
     except (ValueError, RecursionError) as error:
         raise invalid_content(str(error)) from error
     if not isinstance(value, dict):
         raise invalid_content("the body must be an object")
+    if b"\\u" in body:  # the one way to write what is looked for
+        _check_text(value)
     return Members(Violations(), value)
+
+
+def _check_text(value: object) -> None:
+    """Refuse text that has no UTF-8, or that no file name, variable or C string could hold. Raises `ApiError`."""
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case str() as text:
+                try:
+                    text.encode()
+                except UnicodeEncodeError:
+                    raise invalid_content("a string has half of a surrogate pair in it") from None
+                if "\0" in text:
+                    raise invalid_content("a string has a NUL in it")
+            case dict() as members:
+                rest += [*members.keys(), *members.values()]
+            case list() as items:
+                rest += items
 
 
 def _says_something(value: object) -> bool:

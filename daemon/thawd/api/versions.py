@@ -44,7 +44,7 @@ class Versions:
         )
         if new and version.state is State.PENDING:
             api.core.publisher.publish(version)
-        return answer(configuration(version, api.names, qualified=True), 201)
+        return answer(configuration(version, api.arns, qualified=True), 201)
 
     async def list(self, request: Request) -> Response:
         """ListVersionsByFunction: `$LATEST`, then oldest first."""
@@ -57,7 +57,7 @@ class Versions:
         )
         page = found[:size]
         shape: dict[str, Any] = {
-            "Versions": [configuration(version, api.names, qualified=True) for version in page]
+            "Versions": [configuration(version, api.arns, qualified=True) for version in page]
         }
         if len(found) > size:
             shape["NextMarker"] = marker(page[-1].version)

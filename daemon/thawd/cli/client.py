@@ -35,7 +35,7 @@ _HINTS: Final = {
 }
 
 
-class ApiError(ThawError):
+class DaemonRefused(ThawError):
     """The daemon refused a request. `code` is Lambda's exception name."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -96,7 +96,7 @@ class Invocation:
 class Client:
     """Lambda's API as far as the command line uses it. A context manager: entering it finds out whether anyone listens.
 
-    Entering and every method raise `DaemonUnreachable` when nobody answers; methods raise `ApiError` when the daemon refuses.
+    Entering and every method raise `DaemonUnreachable` when nobody answers; methods raise `DaemonRefused` when the daemon refuses.
     """
 
     socket: Path
@@ -258,7 +258,7 @@ class Client:
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            raise ApiError(
+            raise DaemonRefused(
                 answer.status_code,
                 "",
                 f"{self.socket} answered {method} {path} with something else than JSON",
@@ -325,7 +325,7 @@ def _qualifier(qualifier: str | None) -> dict[str, str] | None:
     return None if qualifier is None else {"Qualifier": qualifier}
 
 
-def _refusal(answer: httpx.Response) -> ApiError:
+def _refusal(answer: httpx.Response) -> DaemonRefused:
     """Lambda's error answer: the code in a header, the message in `message` or `Message`."""
     code = answer.headers.get("x-amzn-ErrorType", "").split(":")[0]
     try:
@@ -336,6 +336,6 @@ def _refusal(answer: httpx.Response) -> ApiError:
     if isinstance(body, dict):
         message = body.get("message") or body.get("Message") or ""
         code = code or str(body.get("__type") or body.get("code") or "")
-    return ApiError(
+    return DaemonRefused(
         answer.status_code, code, message or f"HTTP {answer.status_code} {code}".strip()
     )

@@ -18,9 +18,9 @@ from thaw_check.findings import Report
 from thawd import runtimes
 from thawd.errors import BundleError, DaemonUnreachable
 
-from .archive import bundle
 from .arguments import FunctionName, check_json, function_name
 from .own_daemon import default_state, ensure_image, own_daemon
+from .packing import bundle
 from .session import connect
 from .system import require_linux
 from .waiting import until_settled

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 import trio
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from .terminal import Terminal
 
 
+_E = TypeVar("_E", bound=Exception)
+
+STOP_MARGIN_S: Final = 30.0
+"""For machines to end and files to close after the drain; systemd kills a service that takes longer."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
@@ -44,11 +51,15 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     )
     os.umask(0o077)  # snapshots hold a function's memory, secrets included
     notifier = Notifier.from_environment(os.environ)
-    failure: ThawError | None = None
+    failure: Exception | None = None
     try:
         trio.run(_serve, config, notifier)
     except* ThawError as group:
         # A cause and a way out need no traceback. There is one: what fails first cancels the rest.
+        failure = _first(group)
+    except* OSError as group:
+        # Not foreseen, or it would have a way out: whoever reads the log needs to know where it happened.
+        structlog.get_logger().error("daemon.failed", exc_info=group)
         failure = _first(group)
     finally:
         notifier.close()
@@ -57,7 +68,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     return Exit.OK
 
 
-def _first(group: BaseExceptionGroup[ThawError]) -> ThawError:
+def _first(group: BaseExceptionGroup[_E]) -> _E:
     inner = group.exceptions[0]
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
@@ -65,24 +76,40 @@ def _first(group: BaseExceptionGroup[ThawError]) -> ThawError:
 async def _serve(config: Config, notifier: Notifier) -> None:
     """The outermost nursery: it owns the daemon's tree, the watchdog and the wait for a signal.
 
-    A signal cancels the tree, and every scope in it cleans up: machines end, sockets go.
+    A signal cancels the tree, and every scope in it cleans up: machines end, sockets go. A second one ends the process
+    there and then: machines die with it, and the next start clears up.
     """
     from thawd import daemon  # noqa: PLC0415 - it imports every part; `thaw daemon --help` needs none
 
     log = structlog.get_logger()
+    tree = trio.CancelScope()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as outer:
 
             async def stop_on_signal() -> None:
                 async for number in signals:
-                    log.info("daemon.stopping", signal=signal.Signals(number).name)
-                    notifier.stopping()
-                    nursery.cancel_scope.cancel()
-                    return
+                    name = signal.Signals(number).name
+                    if tree.cancel_called:
+                        log.warning("daemon.ended_at_once", signal=name)
+                        _end_at_once(number)
+                    log.info(
+                        "daemon.stopping", signal=name, drain_seconds=config.limits.drain_seconds
+                    )
+                    notifier.stopping(config.limits.drain_seconds + STOP_MARGIN_S)
+                    tree.cancel()
 
-            nursery.start_soon(stop_on_signal)
-            await nursery.start(daemon.run, config)
-            addresses = [str(address) for address in config.listen]
-            log.info("daemon.ready", version=__version__, listen=" ".join(addresses))
-            notifier.ready(f"Serving on {', '.join(addresses)}")
-            nursery.start_soon(notifier.watchdog)
+            outer.start_soon(stop_on_signal)
+            with tree:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(daemon.run, config)
+                    addresses = [str(address) for address in config.listen]
+                    log.info("daemon.ready", version=__version__, listen=" ".join(addresses))
+                    notifier.ready(f"Serving on {', '.join(addresses)}")
+                    nursery.start_soon(notifier.watchdog)
+            outer.cancel_scope.cancel()
+
+
+def _end_at_once(number: int) -> None:
+    """Nothing that waits for a thread, a disk or a machine can hold this up."""
+    sys.stdout.flush()
+    os._exit(128 + number)

@@ -15,9 +15,9 @@ from attrs import asdict, frozen
 from thawd import runtimes
 from thawd.errors import EngineError, ThawError
 
-from .archive import bundle
 from .exits import Exit
 from .own_daemon import default_state, ensure_image, own_daemon
+from .packing import bundle
 from .waiting import until_settled
 
 if TYPE_CHECKING:

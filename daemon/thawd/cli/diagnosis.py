@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from thawd import __version__
 from thawd.errors import DaemonUnreachable
 
-from .client import ApiError, Client, SocketForbidden
+from .client import Client, DaemonRefused, SocketForbidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -268,7 +268,7 @@ def daemon(host: Host) -> Iterator[Finding]:
         yield fail("daemon", error.message, error.hint)
     except DaemonUnreachable as error:
         yield warn("daemon", error.message, error.hint)
-    except ApiError as error:
+    except DaemonRefused as error:
         yield fail(
             "daemon",
             f"something else than thawd answers on {host.socket}: {error.message}",

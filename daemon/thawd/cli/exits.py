@@ -20,6 +20,8 @@ class Exit(IntEnum):
     """The daemon does not answer, or a tool is missing."""
     SOFTWARE = 70
     """A fault of ours."""
+    IO_ERROR = 74
+    """The operating system refused: a full disk, a broken file."""
     TEMPORARY = 75
     """Try again later: throttled, still pending."""
     NO_PERMISSION = 77

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from thawd import runtimes
 from thawd.errors import ImageError, ThawError
 
-from .archive import bundle
 from .arguments import add_common, add_socket, assignment, function_name, plain_function_name
 from .exits import Exit
+from .packing import bundle
 from .session import connect, settings
 from .waiting import until_settled
 

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from thawd import __version__
@@ -20,6 +21,7 @@ from thawd.errors import (
     EngineError,
     ImageError,
     ThawError,
+    room_on,
 )
 
 from .arguments import Parser, add_common
@@ -76,6 +78,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Who read our output has gone (`thaw logs f | head`): not a fault, and not worth a second one at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
+    except OSError as error:
+        report(_from_system(error), terminal)
+        return _status_of_system(error)
+
+
+def _from_system(error: OSError) -> ThawError:
+    """What the operating system refused, and of which file."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if not isinstance(error.filename, str | bytes):  # a descriptor, or nothing
+        return ThawError(reason)
+    path = Path(os.fsdecode(error.filename))
+    return ThawError(f"{path}: {reason}", hint=room_on(path, error))
+
+
+def _status_of_system(error: OSError) -> Exit:
+    match error:
+        case PermissionError():
+            return Exit.NO_PERMISSION
+        case FileNotFoundError() | NotADirectoryError() | IsADirectoryError():
+            return Exit.NO_INPUT
+    return Exit.IO_ERROR
 
 
 def report(error: ThawError, terminal: Terminal) -> None:
@@ -85,7 +108,7 @@ def report(error: ThawError, terminal: Terminal) -> None:
 
 def status_of(error: ThawError) -> Exit:
     """The exit status that tells a script what kind of failure this is."""
-    from .client import ApiError, SocketForbidden  # noqa: PLC0415 - httpx takes 100 ms to import
+    from .client import DaemonRefused, SocketForbidden  # noqa: PLC0415 - httpx takes 100 ms to import
 
     match error:
         case SocketForbidden():
@@ -98,11 +121,11 @@ def status_of(error: ThawError) -> Exit:
             return Exit.DATA
         case ImageError() | EngineError() | NotHere():
             return Exit.UNAVAILABLE
-        case ApiError(status=404):
+        case DaemonRefused(status=404):
             return Exit.NO_INPUT
-        case ApiError(status=408 | 409 | 412 | 429 | 503):
+        case DaemonRefused(status=408 | 409 | 412 | 429 | 503):
             return Exit.TEMPORARY
-        case ApiError(status=status) if status < 500:
+        case DaemonRefused(status=status) if status < 500:
             return Exit.DATA
     return Exit.SOFTWARE
 

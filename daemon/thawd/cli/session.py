@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from thawd.config import SYSTEM_FILE, Config, from_mapping, load
+from thawd.config import Config, from_mapping, load, places
 
 from .client import Client, find_socket
 
@@ -20,7 +20,7 @@ def settings(arguments: argparse.Namespace) -> Config:
     defaults do; a file that was named must be readable.
     """
     named = arguments.config or os.environ.get("THAWD_CONFIG")
-    if not named and SYSTEM_FILE.exists() and not os.access(SYSTEM_FILE, os.R_OK):
+    if not named and places.SYSTEM_FILE.exists() and not os.access(places.SYSTEM_FILE, os.R_OK):
         return from_mapping({}, os.environ)
     return load(arguments.config, os.environ)
 

@@ -23,7 +23,7 @@ from thawd.environments.restore import restored
 from thawd.environments.snapshot import Taken, take_snapshot
 from thawd.guest.said import cause
 from thawd.guest.session import InitFailure, LogLine, RestoreFailure, RuntimeExited
-from thawd.invoke.invoker import exit_message
+from thawd.invoke.run import exit_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from .crowd import HttpStatistics
+from .guard import Guard
 from .limits import Limits
+from .listeners import open_tcp_listener, open_unix_listener
 from .message import PeerCredentials, Request, RequestRefused, Response
 from .router import Router
-from .server import HttpStatistics, Server, open_unix_listener, serve
+from .server import Server, serve
 
 __all__ = [
+    "Guard",
     "HttpStatistics",
     "Limits",
     "PeerCredentials",
@@ -16,6 +20,7 @@ __all__ = [
     "Response",
     "Router",
     "Server",
+    "open_tcp_listener",
     "open_unix_listener",
     "serve",
 ]

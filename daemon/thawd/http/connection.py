@@ -17,6 +17,7 @@ import structlog
 import trio
 from attrs import define, field
 
+from .crowd import Stage
 from .inbox import Inbox
 from .message import (
     ErrorRenderer,
@@ -30,6 +31,8 @@ from .message import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from .crowd import Crowd
+    from .guard import Guard
     from .limits import Limits
 
 _log = structlog.get_logger()
@@ -40,19 +43,19 @@ _ONE_WRITE: Final = 64 << 10
 """Head and body go out in one system call up to this size; above it, copying costs more than the call."""
 
 
+_PARTING_S: Final = 0.1
+"""For a word to a client whose connection makes room for another: what the socket's buffer takes at once."""
+
+
+STOPPING: Final = "thawd is stopping and could not wait any longer for this request"
+
+_NO_ROOM: Final = RequestRefused(
+    503, "Every connection is in use: try again later", headers=[("Retry-After", "1")]
+)
+
+
 class _Gone(Exception):
     """Nothing more can be sent to this client."""
-
-
-@define(eq=False)
-class Traffic:
-    """A server's running figures, kept by its connections."""
-
-    connections: int = 0
-    connections_total: int = 0
-    requests: int = 0
-    requests_total: int = 0
-    gone_total: int = 0
 
 
 @define(eq=False, kw_only=True)
@@ -61,16 +64,29 @@ class Connection:
 
     stream: trio.SocketStream
     app: Handler
+    guard: Guard
     limits: Limits
     render_error: ErrorRenderer
-    traffic: Traffic
+    crowd: Crowd
     peer: PeerCredentials | None
+    local_host: str | None
+    stage: Stage = Stage.IDLE
+    held_bytes: int = 0
+    """Bytes of the request's body, counted in the crowd's."""
+    _since: float = field(factory=trio.current_time)
+    _body_waited_s: float = 0.0
     _inbox: Inbox = field(init=False)
     _http: h11.Connection = field(init=False)
+    _life: trio.CancelScope = field(factory=trio.CancelScope)
+    """All of it; cancelled when another connection needs its place."""
     _waiting: trio.CancelScope | None = None
+    _working: trio.CancelScope | None = None
+    """Holds the handler; cancelled when the server cannot wait for it any longer."""
     _answering: trio.CancelScope = field(factory=trio.CancelScope)
     """Holds the handler and the sending of its answer; cancelled when the client goes or does not take what it asked
     for."""
+    _endless: trio.CancelScope | None = None
+    """Holds the wait for the next piece of an answer that never ends by itself."""
     _draining: bool = False
     _fed: bool = False
     """Whether h11 may hold bytes of the next request: it need not be asked when it was given none."""
@@ -79,34 +95,68 @@ class Connection:
         self._inbox = Inbox(self.stream)
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self.limits.header_bytes)
 
+    def waited_s(self) -> float:
+        """How long it has been waiting in its stage; for a body, over all its pieces."""
+        waited_s = trio.current_time() - self._since
+        return waited_s + self._body_waited_s if self.stage is Stage.BODY else waited_s
+
     def drain(self) -> None:
         """Finish the request under way, if any, and close."""
         self._draining = True
         if self._waiting is not None:
             self._waiting.cancel()
+        if self._endless is not None:
+            self._endless.cancel()
+
+    def stop(self) -> None:
+        """Finish the request under way now: what has not answered yet is answered with 503."""
+        self.drain()
+        if self._working is not None:
+            self._working.cancel()
+
+    def make_room(self) -> None:
+        """End now, with no more than a word to the client. What was held is given up."""
+        self._draining = True
+        self._let_go()
+        self._life.cancel()
 
     async def run(self) -> None:
         """Serve until there is nothing more to do. The caller closes the stream."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._inbox.pump)
-            try:
-                while request := await self._next_request():
-                    await self._serve(request)
-                    if not self._next_cycle():
-                        if self._http.their_state in {h11.SEND_BODY, h11.ERROR}:
-                            await self._linger()
-                        break
-            except _Gone:
-                pass
-            nursery.cancel_scope.cancel()
+        with self._life:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._inbox.pump)
+                try:
+                    while request := await self._next_request():
+                        await self._serve(request)
+                        if not self._next_cycle():
+                            if self._http.their_state in {h11.SEND_BODY, h11.ERROR}:
+                                await self._linger()
+                            break
+                except _Gone:
+                    pass
+                nursery.cancel_scope.cancel()
+        if self._life.cancelled_caught and self.stage in {Stage.HEAD, Stage.BODY}:
+            with trio.move_on_after(_PARTING_S), contextlib.suppress(_Gone, h11.LocalProtocolError):
+                await self._send(self._no_room(), head_only=False)
 
-    async def refuse(self, status: int) -> None:
-        """Answer whatever the client asks with an error, and end."""
+    async def refuse(self) -> None:
+        """Say that there is no room, whatever the client asks, and end."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._inbox.pump)
             with contextlib.suppress(_Gone):
-                await self._refuse(RequestRefused(status))
+                await self._refuse(_NO_ROOM)
             nursery.cancel_scope.cancel()
+
+    def _no_room(self) -> Response:
+        return self.render_error(_NO_ROOM, str(uuid.uuid4()))
+
+    def _enter(self, stage: Stage) -> None:
+        self.stage = stage
+        self._since = trio.current_time()
+
+    def _let_go(self) -> None:
+        self.crowd.release(self.held_bytes)
+        self.held_bytes = 0
 
     # -----------------------------------------------------------------------------------------------------------------
     # Requests
@@ -114,6 +164,7 @@ class Connection:
     async def _next_request(self) -> Request | None:
         """The next request's head, or None when the connection is to be closed."""
         deadline: float | None = None
+        self._enter(Stage.IDLE)
         while True:
             try:
                 event = self._http.next_event() if self._fed else h11.NEED_DATA
@@ -121,7 +172,15 @@ class Connection:
                 await self._refuse(RequestRefused(error.error_status_hint, str(error)))
                 return None
             if type(event) is h11.Request:
-                return self._request(event)
+                self._enter(Stage.SERVED)
+                request = self._request(event)
+                if {b"transfer-encoding", b"content-length"} <= request.headers.keys():
+                    # Two readers of it could see two different requests (RFC 9112, 6.3).
+                    await self._refuse(
+                        RequestRefused(400, "Transfer-Encoding and Content-Length together")
+                    )
+                    return None
+                return request
             if event is not h11.NEED_DATA or (self._draining and deadline is None):
                 return None
             with trio.CancelScope() as scope:
@@ -140,6 +199,7 @@ class Connection:
                 return None
             if deadline is None:
                 deadline = trio.current_time() + self.limits.header_s
+                self._enter(Stage.HEAD)
             self._http.receive_data(piece)
             self._fed = True
 
@@ -161,6 +221,7 @@ class Connection:
             headers=headers,
             body_limit=self.limits.body_bytes,
             peer=self.peer,
+            local_host=self.local_host,
             source=self,
         )
 
@@ -176,21 +237,45 @@ class Connection:
                     await self._write(
                         self._http.send(h11.InformationalResponse(status_code=100, headers=[]))
                     )
-                with trio.move_on_after(self.limits.body_s) as scope:
-                    self._http.receive_data(await self._inbox.take())
-                if scope.cancelled_caught:
-                    raise RequestRefused(408, "The request's body did not arrive in time")
+                if self._announced_bytes() > self.limits.held_bytes:
+                    raise RequestRefused(413)
+                self._http.receive_data(await self._take_of_body())
             elif type(event) is h11.Data:
+                self.crowd.hold(self, len(event.data))
+                self.held_bytes += len(event.data)
                 return bytes(event.data)
         return b""
+
+    def _announced_bytes(self) -> int:
+        """What the chunk that is being read has said that it will be; 0 where no chunk is.
+
+        h11 tells it with the chunk's first bytes only, and for those a client could let us wait.
+        """
+        return getattr(self._http._reader, "_bytes_in_chunk", 0)  # noqa: SLF001
+
+    async def _take_of_body(self) -> bytes:
+        """What comes next of a body. Raises `RequestRefused` 408: a pause too long, or all of it too slow.
+
+        Only time in which we waited counts: a handler may take its own.
+        """
+        limits = self.limits
+        self._enter(Stage.BODY)
+        left_s = limits.body_s + self.held_bytes / limits.body_rate - self._body_waited_s
+        with trio.move_on_after(min(limits.body_s, left_s)) as scope:
+            piece = await self._inbox.take()
+        self._body_waited_s = self.waited_s()
+        self._enter(Stage.SERVED)
+        if scope.cancelled_caught:
+            raise RequestRefused(408, "The request's body did not arrive in time")
+        return piece
 
     # -----------------------------------------------------------------------------------------------------------------
     # Answers
 
     async def _serve(self, request: Request) -> None:
-        traffic = self.traffic
-        traffic.requests += 1
-        traffic.requests_total += 1
+        crowd = self.crowd
+        crowd.requests += 1
+        crowd.requests_total += 1
         began = trio.current_time()
         status = 0
         try:
@@ -206,11 +291,13 @@ class Connection:
             if scope.cancelled_caught:
                 raise _Gone  # noqa: TRY301 - counted with those who went while we sent
         except _Gone:
-            traffic.gone_total += 1
+            crowd.gone_total += 1
             status = 0
             raise
         finally:
-            traffic.requests -= 1
+            crowd.requests -= 1
+            self._let_go()
+            self._body_waited_s = 0.0
             took_ms = (trio.current_time() - began) * 1e3
             level = "debug" if 0 < status < 400 else "warning" if status >= 500 else "info"
             getattr(_log, level)(
@@ -225,7 +312,11 @@ class Connection:
 
     async def _respond(self, request: Request) -> Response:
         try:
-            return await self.app(request)
+            self.guard.check(request)
+            with trio.CancelScope() as scope:
+                self._working = scope
+                return await self.app(request)
+            return self.render_error(RequestRefused(503, STOPPING), request.id)
         except RequestRefused as refusal:
             return self.render_error(refusal, request.id)
         except Exception:  # noqa: BLE001 - one request's fault is its own
@@ -233,6 +324,8 @@ class Connection:
                 "http.handler_crashed", id=request.id, method=request.method, path=request.raw_path
             )
             return self.render_error(RequestRefused(500), request.id)
+        finally:
+            self._working = None
 
     async def _send(self, response: Response, *, head_only: bool) -> None:
         headers = [*response.headers, ("Date", _http_date(time.time()))]
@@ -255,7 +348,7 @@ class Connection:
                 await self._write(head + self._http.send(h11.EndOfMessage()))
             else:
                 await self._write(head)
-                await self._send_pieces(body)
+                await self._send_pieces(body, endless=response.endless)
         finally:
             if isinstance(body, AsyncGenerator):
                 await body.aclose()
@@ -269,9 +362,9 @@ class Connection:
             await self._write(head)
             await self._write(data + end if end else data)
 
-    async def _send_pieces(self, body: AsyncIterator[bytes]) -> None:
+    async def _send_pieces(self, body: AsyncIterator[bytes], *, endless: bool) -> None:
         try:
-            async for piece in body:
+            while (piece := await self._next_piece(body, endless=endless)) is not None:
                 if piece:
                     await self._write(self._http.send(h11.Data(data=piece)))
         except (trio.Cancelled, _Gone):
@@ -281,6 +374,17 @@ class Connection:
             _log.exception("http.body_crashed")
             raise _Gone from error
         await self._write(self._http.send(h11.EndOfMessage()))
+
+    async def _next_piece(self, body: AsyncIterator[bytes], *, endless: bool) -> bytes | None:
+        """The next piece of an answer, None at its end; which comes when we drain if it never would by itself."""
+        if not endless:
+            return await anext(body, None)
+        with trio.CancelScope() as scope:
+            self._endless = scope
+            if self._draining:
+                return None
+            return await anext(body, None)
+        return None
 
     async def _refuse(self, refusal: RequestRefused) -> None:
         """Answer what could not be read as a request, and take no more."""
@@ -296,13 +400,16 @@ class Connection:
     async def _write(self, data: bytes) -> None:
         if not data:
             return
+        stage = self.stage
+        self._enter(Stage.ANSWER)
         # A scope of its own for each write would cost as much as the write.
-        self._answering.deadline = trio.current_time() + self.limits.write_s
+        self._answering.deadline = self._since + self.limits.write_s
         try:
             await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise _Gone from error
         self._answering.deadline = math.inf
+        self._enter(stage)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Between requests

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -19,13 +21,17 @@ _READ_AHEAD: Final = 64 << 10
 class Inbox:
     """Reads a connection all the time, also while a handler runs: only so is a client that hangs up noticed.
 
-    The end of the client's stream means that it has gone, and calls `on_gone`; a client that shuts down only its
-    sending side gets no answer (Go's and Node's servers do the same).
+    A client that shuts down its sending side only (`nc -N`) has *ended*: it waits for its answer. One that closed has
+    *gone*, which calls `on_gone`. A Unix socket tells the two apart at once. TCP sends the same packet for both: there
+    a client that closed is noticed when it refuses what is sent to it.
     """
 
-    _stream: trio.abc.ReceiveStream
+    _stream: trio.SocketStream
     on_gone: Callable[[], None] | None = None
+    ended: bool = False
+    """Nothing more will come."""
     gone: bool = False
+    """Nothing more will be taken either."""
     _held: bytes = b""
     _discarding: bool = False
     _arrived: trio.Event = field(factory=trio.Event)
@@ -33,28 +39,34 @@ class Inbox:
 
     async def pump(self) -> None:
         """Read until the client has gone. Runs in the connection's nursery."""
+        try:
+            await self._read()
+            self.ended = True
+            self._arrived.set()
+            await _hung_up(self._stream.socket)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            pass
+        self.ended = self.gone = True
+        self._arrived.set()
+        if self.on_gone is not None:
+            self.on_gone()
+
+    async def _read(self) -> None:
         while True:
             if len(self._held) >= _READ_AHEAD:
                 self._taken = trio.Event()
                 await self._taken.wait()
-            try:
-                piece = await self._stream.receive_some(_CHUNK)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                piece = b""
+            piece = await self._stream.receive_some(_CHUNK)
             if not piece:
-                self.gone = True
-                self._arrived.set()
-                if self.on_gone is not None:
-                    self.on_gone()
                 return
             if not self._discarding:
                 self._held = self._held + piece if self._held else bytes(piece)
                 self._arrived.set()
 
     async def take(self) -> bytes:
-        """What has arrived, as soon as there is something; empty when the client has gone."""
+        """What has arrived, as soon as there is something; empty when nothing more will."""
         while not self._held:
-            if self.gone:
+            if self.ended:
                 return b""
             self._arrived = trio.Event()
             await self._arrived.wait()
@@ -63,10 +75,21 @@ class Inbox:
         return held
 
     async def discard(self) -> None:
-        """Throw away what comes until the client has gone."""
+        """Throw away what comes until nothing more will."""
         self._discarding = True
-        while not self.gone:
+        while not self.ended:
             self._held = b""
             self._taken.set()
             self._arrived = trio.Event()
             await self._arrived.wait()
+
+
+async def _hung_up(sock: trio.socket.SocketType) -> None:
+    """Wait until the peer of a socket has closed both ways (poll(2): POLLHUP), or the connection broke (POLLERR).
+
+    Waiting to read would return at once, for ever: the end of the stream can be read. An epoll of its own that asks
+    for no event reports these two only. Raises `OSError` when no descriptor is left for it.
+    """
+    with contextlib.closing(select.epoll(1)) as poller:
+        poller.register(sock.fileno(), 0)
+        await trio.lowlevel.wait_readable(poller.fileno())

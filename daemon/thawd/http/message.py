@@ -67,6 +67,8 @@ class Request:
     """Longest body in bytes, unless the handler sets another limit."""
     peer: PeerCredentials | None = None
     """Set on Unix sockets."""
+    local_host: str | None = None
+    """On TCP: the address of this machine that the client connected to."""
     params: dict[str, str] = field(factory=dict)
     """What the route's template matched, percent-decoded."""
     _source: BodySource
@@ -118,6 +120,8 @@ class Response:
     status: int = 200
     body: bytes | AsyncIterator[bytes] = b""
     headers: list[Header] = field(factory=list)
+    endless: bool = False
+    """The body goes on until the client leaves: a server that shuts down ends it at once."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]

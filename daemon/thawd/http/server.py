@@ -1,122 +1,154 @@
-"""A server on one listener: accepts connections, limits them, drains them."""
+"""A server: accepts connections on its listeners, keeps them within limits, drains them."""
 
 from __future__ import annotations
 
 import errno
-import os
+import ipaddress
 import socket
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from thawd.errors import ConfigError
-
-from .connection import Connection, Traffic
+from .connection import Connection
+from .crowd import Crowd, HttpStatistics
+from .guard import Guard
 from .limits import Limits
 from .message import ErrorRenderer, Handler, PeerCredentials, plain_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterable
 
 _log = structlog.get_logger()
 
-
-@frozen(kw_only=True)
-class HttpStatistics:
-    """A server's figures: now, and since it started."""
-
-    connections: int
-    connections_total: int
-    requests: int
-    requests_total: int
-    gone_total: int
-    """Requests whose client left before it had its answer."""
+_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_ACCEPT_PAUSE_S: Final = 0.1
+_MOST_REFUSING: Final = 64
+"""Connections that are being told that there is no room; those beyond it are closed without a word."""
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Server:
-    """A server that runs: what `serve` hands out. Its tasks are `serve`'s."""
+    """One server on any number of listeners: limits and figures are over all of them."""
 
-    _app: Handler
-    _limits: Limits
-    _render_error: ErrorRenderer
-    _traffic: Traffic = field(factory=Traffic)
+    limits: Limits = field(factory=Limits)
+    guard: Guard = field(factory=Guard)
+    _crowd: Crowd = field(init=False)
     _connections: set[Connection] = field(factory=set)
+    _refusing: int = 0
     _accepting: trio.CancelScope = field(factory=trio.CancelScope)
     _serving: trio.CancelScope = field(factory=trio.CancelScope)
     _ended: trio.Event = field(factory=trio.Event)
 
+    def __attrs_post_init__(self) -> None:
+        self._crowd = Crowd(self.limits)
+
     def statistics(self) -> HttpStatistics:
         """Figures of this moment."""
-        traffic = self._traffic
-        return HttpStatistics(
-            connections=traffic.connections,
-            connections_total=traffic.connections_total,
-            requests=traffic.requests,
-            requests_total=traffic.requests_total,
-            gone_total=traffic.gone_total,
-        )
+        return self._crowd.statistics()
+
+    async def serve(
+        self,
+        listeners: Iterable[trio.SocketListener],
+        app: Handler,
+        *,
+        render_error: ErrorRenderer = plain_error,
+        task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve HTTP/1.1 until `shutdown` or cancellation.
+
+        Args:
+            listeners: closed when accepting ends.
+            app: answers requests. It is cancelled when its client goes; what must not stop half way shields itself.
+            render_error: makes the answers that are not the app's: what h11 refused, `RequestRefused`, 500 for a crash.
+            task_status: started with this server.
+        """
+        try:
+            with self._serving:
+                async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
+                    with self._accepting:
+                        for listener in listeners:
+                            accepting.start_soon(
+                                self._accept, listener, connections, app, render_error
+                            )
+                        task_status.started(self)
+                        await trio.sleep_forever()
+                    accepting.cancel_scope.cancel()
+        finally:
+            self._ended.set()
 
     async def shutdown(self, deadline_s: float) -> None:
-        """Accept no more, let running requests end within `deadline_s` seconds, then cancel the rest.
+        """Accept no more, let running requests end within `deadline_s` seconds, then answer the rest with 503.
 
-        Returns when `serve` has ended.
+        Answers without an end are ended at once. Returns when `serve` has ended, which is `Limits.last_words_s` after
+        the deadline at the latest.
         """
         self._accepting.cancel()
         for connection in self._connections:
             connection.drain()
         with trio.move_on_after(deadline_s):
             await self._ended.wait()
+        for connection in self._connections:
+            connection.stop()
+        with trio.move_on_after(self.limits.last_words_s):
+            await self._ended.wait()
         self._serving.cancel()
         await self._ended.wait()
 
-    async def run(
-        self, listener: trio.SocketListener, task_status: trio.TaskStatus[Server]
+    async def _accept(
+        self,
+        listener: trio.SocketListener,
+        connections: trio.Nursery,
+        app: Handler,
+        render_error: ErrorRenderer,
     ) -> None:
-        """Serve; what `serve` does, once."""
-        try:
-            with self._serving:
-                async with trio.open_nursery() as connections:
-                    with self._accepting:
-                        task_status.started(self)
-                        await trio.serve_listeners(
-                            self._serve_connection, [listener], handler_nursery=connections
-                        )
-        finally:
-            self._ended.set()
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    if error.errno not in _NO_DESCRIPTORS:
+                        raise
+                    # The client stays in the socket's queue until a descriptor is free.
+                    room = self._crowd.make_room()
+                    _log.warning("http.accept_failed", reason=error.strerror, made_room=room)
+                    await trio.sleep(_ACCEPT_PAUSE_S)
+                else:
+                    connections.start_soon(self._serve_connection, stream, app, render_error)
 
-    async def _serve_connection(self, stream: trio.SocketStream) -> None:
-        traffic = self._traffic
-        peer = None
-        if stream.socket.family == socket.AF_UNIX:
-            peer = _peer(stream)
-        connection = Connection(
-            stream=stream,
-            app=self._app,
-            limits=self._limits,
-            render_error=self._render_error,
-            traffic=traffic,
-            peer=peer,
-        )
-        traffic.connections += 1
-        traffic.connections_total += 1
-        self._connections.add(connection)
+    async def _serve_connection(
+        self, stream: trio.SocketStream, app: Handler, render_error: ErrorRenderer
+    ) -> None:
+        unix = stream.socket.family == socket.AF_UNIX
         try:
-            if traffic.connections > self._limits.connections:
-                _log.warning("http.too_many_connections", limit=self._limits.connections)
-                await connection.refuse(503)
-            else:
-                await connection.run()
+            connection = Connection(
+                stream=stream,
+                app=app,
+                guard=self.guard,
+                limits=self.limits,
+                render_error=render_error,
+                crowd=self._crowd,
+                peer=_peer(stream) if unix else None,
+                local_host=None if unix else _local_host(stream),
+            )
+            self._connections.add(connection)
+            try:
+                if self._crowd.enter(connection):
+                    await connection.run()
+                elif self._refusing < _MOST_REFUSING:
+                    self._refusing += 1
+                    try:
+                        await connection.refuse()
+                    finally:
+                        self._refusing -= 1
+            finally:
+                self._crowd.leave(connection)
+                self._connections.discard(connection)
         except Exception:  # noqa: BLE001
             # A fault of ours with one client must not end the others.
             _log.exception("http.connection_crashed")
         finally:
-            self._connections.discard(connection)
-            traffic.connections -= 1
             await trio.aclose_forcefully(stream)
 
 
@@ -125,75 +157,13 @@ async def serve(
     app: Handler,
     *,
     limits: Limits | None = None,
+    guard: Guard | None = None,
     render_error: ErrorRenderer = plain_error,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve HTTP/1.1 until `Server.shutdown` or cancellation.
-
-    Args:
-        listener: closed when accepting ends.
-        app: answers requests. It is cancelled when its client goes; what must not stop half way shields itself.
-        limits: sizes and times.
-        render_error: makes the answers that are not the app's: what h11 refused, `RequestRefused`, 500 for a crash.
-        task_status: started with the `Server`.
-    """
-    await Server(app, limits or Limits(), render_error).run(listener, task_status)
-
-
-@contextmanager
-def open_unix_listener(
-    path: Path, *, mode: int = 0o660, backlog: int = 512
-) -> Iterator[trio.SocketListener]:
-    """A listener on a Unix socket at `path`, removed at the end.
-
-    A socket file left by a daemon that died is replaced. Raises `ConfigError` when another process answers there, or
-    the path cannot be bound.
-    """
-    if path.is_socket():
-        _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        try:
-            os.fchmod(
-                sock.fileno(), mode
-            )  # before bind, so that the file is never more open than this
-            sock.bind(str(path))
-            path.chmod(mode)  # bind applied the umask
-            sock.listen(backlog)
-        except OSError as error:
-            sock.close()
-            raise ConfigError(
-                f"Cannot listen on {path}: {error.strerror or error}",
-                hint="Choose another socket path in `listen`",
-            ) from error
-        ours = path.stat()
-        yield trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-    finally:
-        sock.close()
-    try:
-        if os.path.samestat(ours, path.stat()):
-            path.unlink()
-    except FileNotFoundError:
-        pass
-
-
-def _remove_stale(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno != errno.EAGAIN:  # a full backlog: somebody is there
-                raise ConfigError(f"Cannot use {path}: {error.strerror}") from error
-    raise ConfigError(
-        f"Another daemon answers on {path}",
-        hint="Stop it, or give this one another socket path in `listen`",
-    )
+    """A `Server` of its own on one listener: `Server.serve`."""
+    server = Server(limits=limits or Limits(), guard=guard or Guard())
+    await server.serve([listener], app, render_error=render_error, task_status=task_status)
 
 
 def _peer(stream: trio.SocketStream) -> PeerCredentials | None:
@@ -201,3 +171,13 @@ def _peer(stream: trio.SocketStream) -> PeerCredentials | None:
         return PeerCredentials.of(stream.socket)
     except OSError:
         return None
+
+
+def _local_host(stream: trio.SocketStream) -> str:
+    """The address that a TCP client connected to; nothing that a client could say if the connection has broken."""
+    try:
+        address = ipaddress.ip_address(stream.socket.getsockname()[0].split("%")[0])
+    except OSError:
+        return "0.0.0.0"  # noqa: S104 - nobody listens there by that name
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)

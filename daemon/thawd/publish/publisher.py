@@ -11,6 +11,7 @@ use, or the next start of the daemon, tries once more.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -110,7 +111,8 @@ class Publisher:
         """
         key = (version.function_name, version.version)
         if key not in self._tasks:
-            self.publish(self._begin_again(self._catalog.version(*key), reason))
+            now = self._catalog.version(*key)
+            self.publish(now if now.state is State.PENDING else self._begin_again(now, reason))
         await self._tasks[key].ended.wait()
         return self._catalog.version(*key)
 
@@ -192,7 +194,10 @@ class Publisher:
         began = trio.current_time()
         try:
             with task.scope:
-                async with self._limiter:
+                async with (
+                    self._limiter,
+                    self._fleet.room(f"publishing {key[0]}:{key[1]}", wait_s=inf),
+                ):
                     ending = await self._try(version)
                 if not await self._record(version, ending):
                     return

@@ -74,9 +74,9 @@ class Notifier:
         """One line for `systemctl status`."""
         return self.send("STATUS=" + text.replace("\n", " "))
 
-    def stopping(self) -> bool:
-        """The daemon has begun to stop."""
-        return self.send("STOPPING=1")
+    def stopping(self, within_s: float) -> bool:
+        """The daemon has begun to stop, which takes at most `within_s`: systemd waits so long, whatever the unit says."""
+        return self.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={round(within_s * 1e6)}")
 
     async def watchdog(self, healthy: Callable[[], bool] = lambda: True) -> None:
         """Say `WATCHDOG=1` while `healthy()` says so, until cancelled; return at once without a watchdog.

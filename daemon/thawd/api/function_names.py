@@ -11,7 +11,7 @@ from .errors import ApiError, invalid_parameter, not_found
 from .validation import Violations
 
 if TYPE_CHECKING:
-    from .arns import Names
+    from .arns import Arns
 
 NAME_PATTERN: Final = (
     r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?"
@@ -35,7 +35,7 @@ class FunctionRef:
     qualifier: str | None = None
 
 
-def parse(text: str, qualifier: str | None, names: Names) -> FunctionRef:
+def parse(text: str, qualifier: str | None, arns: Arns) -> FunctionRef:
     """Read `FunctionName` (percent-decoded) and `Qualifier`.
 
     Raises `ApiError`: ValidationException for a form that is none of Lambda's; InvalidParameterValueException when
@@ -68,12 +68,12 @@ def parse(text: str, qualifier: str | None, names: Names) -> FunctionRef:
             "The derived qualifier from the function name does not match the specified qualifier."
         )
     region, account = match["region"], match["account"]
-    if region is not None and region != names.region:
+    if region is not None and region != arns.region:
         raise ApiError(
             "ResourceNotFoundException",
             404,
-            f"Functions from '{region}' are not reachable in this region ('{names.region}')",
+            f"Functions from '{region}' are not reachable in this region ('{arns.region}')",
         )
-    if account is not None and account != names.account_id:
+    if account is not None and account != arns.account_id:
         raise not_found(text)
     return FunctionRef(match["name"], derived or qualifier)

@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from thawd.cli.archive import bundle
+from thawd.cli.packing import bundle
 from thawd.errors import BundleError
 
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from thawd.api.arns import Names
+from thawd.api.arns import Arns
 from thawd.api.errors import ApiError
-from thawd.api.names import FunctionRef, parse
+from thawd.api.function_names import FunctionRef, parse
 
-NAMES = Names(region="us-east-1", account_id="123456789012")
+ARNS = Arns(region="us-east-1", account_id="123456789012")
 
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,64}", fullmatch=True).filter(
     lambda name: name != "function"
@@ -36,13 +36,13 @@ def test_every_form_gives_the_same_reference(name, qualifier, form, beside):
     if qualifier is not None and not beside:
         text += f":{qualifier}"
 
-    assert parse(text, qualifier if beside else None, NAMES) == FunctionRef(name, qualifier)
+    assert parse(text, qualifier if beside else None, ARNS) == FunctionRef(name, qualifier)
 
 
 @given(st.text(max_size=200), st.none() | st.text(max_size=140))
 def test_any_text_is_read_or_refused(text, qualifier):
     try:
-        ref = parse(text, qualifier, NAMES)
+        ref = parse(text, qualifier, ARNS)
     except ApiError as error:
         assert error.status in {400, 404}  # noqa: PT017 - either way is right
     else:
@@ -68,24 +68,24 @@ def test_any_text_is_read_or_refused(text, qualifier):
 )
 def test_what_is_no_name_is_a_validation_error(text):
     with pytest.raises(ApiError, match="at 'functionName' failed to satisfy constraint") as caught:
-        parse(text, None, NAMES)
+        parse(text, None, ARNS)
 
     assert caught.value.code == "ValidationException"
 
 
 def test_a_name_has_at_most_64_characters():
-    assert parse("x" * 64, None, NAMES).name == "x" * 64
+    assert parse("x" * 64, None, ARNS).name == "x" * 64
     with pytest.raises(ApiError, match="length less than or equal to 64"):
-        parse("x" * 65, None, NAMES)
+        parse("x" * 65, None, ARNS)
 
 
 def test_the_same_qualifier_twice_is_fine():
-    assert parse("f:1", "1", NAMES) == FunctionRef("f", "1")
+    assert parse("f:1", "1", ARNS) == FunctionRef("f", "1")
 
 
 def test_two_different_qualifiers_are_refused():
     with pytest.raises(ApiError, match="derived qualifier") as caught:
-        parse("f:1", "$LATEST", NAMES)
+        parse("f:1", "$LATEST", ARNS)
 
     assert caught.value.code == "InvalidParameterValueException"
 
@@ -93,7 +93,7 @@ def test_two_different_qualifiers_are_refused():
 @pytest.mark.parametrize("qualifier", ["", "x" * 129, "a b", "ä"])
 def test_what_is_no_qualifier_is_a_validation_error(qualifier):
     with pytest.raises(ApiError, match="at 'qualifier'"):
-        parse("f", qualifier, NAMES)
+        parse("f", qualifier, ARNS)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,6 @@ def test_what_is_no_qualifier_is_a_validation_error(qualifier):
 )
 def test_other_regions_and_accounts_have_no_functions_here(text, message):
     with pytest.raises(ApiError) as caught:
-        parse(text, None, NAMES)
+        parse(text, None, ARNS)
 
     assert (caught.value.status, caught.value.message) == (404, message)
