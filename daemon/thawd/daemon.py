@@ -185,7 +185,11 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 region=config.region,
                 account_id=config.account_id,
                 health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
-                statistics=lambda: {"fleet": fleet.statistics(), "invoker": invoker.statistics()},
+                statistics=lambda: {
+                    "fleet": fleet.statistics(),
+                    "invoker": invoker.statistics(),
+                    "logs": logs.statistics(),
+                },
             )
         )
         async with doors:

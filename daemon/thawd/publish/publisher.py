@@ -72,6 +72,8 @@ class Publisher:
             if name == function_name and version in {None, number}:
                 scope.cancel()
         self._fleet.forget(function_name, version)
+        if version is None:
+            self._starter.logs.forget(function_name)
         store = self._starter.snapshots
         for name, number in store.function_versions():
             if name == function_name and version in {None, number}:
