@@ -21,7 +21,12 @@ from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import trio
+
+    from thawd.engines.testing import FakeMachine
+    from thawd.publish.publisher import VersionStates
 
 CODE = Code(sha256="sha", size=1)
 
@@ -66,7 +71,7 @@ class Core:
     fleet: Fleet
     publisher: Publisher
     invoker: Invoker
-    states: States
+    states: VersionStates
     logs: LogBook
 
     def messages(self, version: str = "1") -> list[str]:
@@ -117,23 +122,27 @@ async def running_core(
     idle_s: float = 300,
     capacity_wait_s: float = 30,
     budget_bytes: int | None = None,
+    states: VersionStates | None = None,
+    guest: Callable[[trio.abc.Stream, FakeMachine], Awaitable[None]] | None = None,
+    log_bytes: int = 16 << 20,
 ) -> AsyncIterator[Core]:
+    """`states` may be a real catalog; `guest` plays every machine's agent instead of `function`'s."""
     function = function or FakeFunction()
-    engine = FakeEngine(guest=function.guest)
+    engine = FakeEngine(guest=guest or function.guest)
     store = SnapshotStore(tmp_path / "snapshots")
     store.prepare()
     images = FakeImages()
-    logs = LogBook(tmp_path / "logs")
+    logs = LogBook(tmp_path / "logs", log_bytes)
     starter = Starter(
         engine=engine,
         snapshots=store,
         bases=BaseSnapshots(store, engine, images, tmp_path / "placeholder"),
         images=images,
-        find_disk=lambda _code: tmp_path / "disk",
+        find_disk=lambda code: tmp_path / f"disk-{code.sha256}",
         logs=logs,
         region="us-east-1",
     )
-    states = States({})
+    states = States({}) if states is None else states
     async with (
         open_fleet(
             starter.start,
