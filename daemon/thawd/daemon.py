@@ -204,7 +204,7 @@ def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
     """
     known: set[tuple[str, str]] = set()
     for version in catalog.all_versions():
-        if not version.snapshotted:
+        if not version.snapshotted or version.state is State.FAILED:
             continue
         known.add((version.function_name, version.version))
         path = starter.snapshots.version_path(version.function_name, version.version)

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import io
 import os
-import shutil
 import subprocess
 import tempfile
 import uuid
@@ -21,8 +20,9 @@ import trio
 from attrs import define, field, frozen
 
 from thawd.engines.machine import CODE_DISK_BYTES
-from thawd.errors import BundleError
+from thawd.errors import BundleError, StorageError, storing
 from thawd.publish.archive import TOO_LARGE_ZIPPED, ZIPPED_LIMIT, unpack
+from thawd.snapshots.store import remove_tree
 
 _UNPACKED: Final = ".new-"
 
@@ -53,13 +53,17 @@ class BundleStore:
         """Make the directory; remove what an earlier daemon was unpacking when it died."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for leftover in self.directory.glob(_UNPACKED + "*"):
-            shutil.rmtree(leftover)
+            remove_tree(leftover)
 
     async def add(self, data: bytes, /) -> Bundle:
-        """Check and store a zip. Adding one that is there already costs its digest only. Raises `BundleError`."""
+        """Check and store a zip. Adding one that is there already costs its digest only.
+
+        Raises `BundleError` for the zip, `StorageError` for the disk.
+        """
         if len(data) > ZIPPED_LIMIT:
             raise BundleError(TOO_LARGE_ZIPPED)
-        return await trio.to_thread.run_sync(self._add, data, limiter=self._working)
+        with storing("the function's code", self.directory):
+            return await trio.to_thread.run_sync(self._add, data, limiter=self._working)
 
     def find(self, code_sha256: str) -> Bundle:
         """The package with this digest, base64 as in `CodeSha256`. Raises `BundleError`."""
@@ -113,7 +117,7 @@ class BundleStore:
                 new.rename(place)
             _sync(self.directory)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            remove_tree(work)
         return self._bundle(bundle.sha256_hex)
 
 
@@ -132,8 +136,10 @@ def _make_disk(tree: Path, disk: Path, digest: str) -> None:
             "mkfs.erofs is not installed", hint="apt-get install erofs-utils"
         ) from None
     except subprocess.CalledProcessError as error:
-        raise BundleError(
-            f"the code disk could not be made: {error.stderr.strip()[-500:]}"
+        # The tree was checked: what stops mkfs.erofs is its own surroundings.
+        raise StorageError(
+            f"the code disk cannot be made: {error.stderr.strip()[-500:]}",
+            hint=f"Is there room on the file system of {disk.parent.parent}? Then try again",
         ) from error
     size = disk.stat().st_size
     if size > CODE_DISK_BYTES:

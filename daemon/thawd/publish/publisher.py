@@ -17,7 +17,7 @@ from thawd.catalog.errors import FunctionNotFound, StateConflict
 from thawd.catalog.models import FunctionVersion, State
 from thawd.errors import CatalogError, ThawError
 from thawd.fleet.start import Starter, StartTimeout
-from thawd.guest.said import cause, text
+from thawd.guest.said import LONGEST_CAUSE, cause, text
 from thawd.guest.session import InitFailure, RuntimeExited
 from thawd.publish.snapshot import take_snapshot
 
@@ -107,7 +107,7 @@ class Publisher:
         except RuntimeExited as exited:
             state, code = State.FAILED, "FunctionError"
             reason = f"{_INIT_FAILED} Runtime.ExitError: Runtime exited: {exited}"
-        except (ThawError, OSError) as error:
+        except ThawError as error:
             state, code = State.FAILED, "InternalError"
             reason = f"The snapshot could not be made: {error}"
         except Exception as error:
@@ -119,6 +119,11 @@ class Publisher:
             self._running.pop(key, None)
         if scope.cancelled_caught:
             return  # deleted meanwhile
+        if state is State.FAILED:
+            # A failed version has no snapshot, and nothing would look for one.
+            await trio.to_thread.run_sync(
+                self._starter.snapshots.remove, self._starter.snapshots.version_path(*key)
+            )
         try:
             await self._record(version, state, reason, code)
         except (FunctionNotFound, StateConflict) as error:
@@ -136,7 +141,7 @@ class Publisher:
         Raises `FunctionNotFound` and `StateConflict` when the version is gone.
         """
         key = (version.function_name, version.version)
-        reason = None if reason is None else text(reason)
+        reason = None if reason is None else text(reason, longest=LONGEST_CAUSE)
         wait_s = _RETRY_S
         while True:
             try:

@@ -30,7 +30,7 @@ import trio
 from attrs import define, field, frozen
 
 from thawd.engines.machine import MachineSpec, Snapshot
-from thawd.errors import SnapshotError
+from thawd.errors import SnapshotError, storing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -107,6 +107,13 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def remove_tree(path: Path) -> None:
+    """Remove a directory that nothing refers to. What the file system refuses is logged, and left to the next start."""
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        _log.warning("leftover.not_removed", path=str(path))
+
+
 @define
 class SnapshotStore:
     """All snapshots under one directory. Methods that read or write memory files do so in a worker thread."""
@@ -118,7 +125,7 @@ class SnapshotStore:
         """Make the directory; remove what an earlier daemon was writing when it died."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for leftover in self.directory.glob(".new-*"):
-            shutil.rmtree(leftover)
+            remove_tree(leftover)
 
     def base_path(self, key: str) -> Path:
         """Where the base snapshot of this key is or will be."""
@@ -130,15 +137,22 @@ class SnapshotStore:
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
-        """A directory on the store's file system for a machine's memory while it is made; gone with the scope."""
-        path = Path(tempfile.mkdtemp(prefix=".new-", dir=self.directory))
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        """A directory on the store's file system for a machine's memory while it is made; gone with the scope.
+
+        What the file system refuses in the scope is a `StorageError`.
+        """
+        with storing("a snapshot", self.directory):
+            path = Path(tempfile.mkdtemp(prefix=".new-", dir=self.directory))
+            try:
+                yield path
+            finally:
+                remove_tree(path)
 
     async def commit(self, made: Snapshot, target: Path, *, about: dict[str, Any]) -> Snapshot:
-        """Write the manifest of a snapshot made in a scratch directory and rename it to `target`."""
+        """Write the manifest of a snapshot made in a scratch directory and rename it to `target`.
+
+        Raises `StorageError`, and then there is nothing at `target`.
+        """
         return await trio.to_thread.run_sync(self._commit, made, target, about)
 
     def _commit(self, made: Snapshot, target: Path, about: dict[str, Any]) -> Snapshot:
@@ -152,16 +166,20 @@ class SnapshotStore:
             about=about,
         )
         path = made.directory / _MANIFEST
-        with path.open("w") as file:
-            json.dump(_converter.unstructure(manifest), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_directory(made.directory)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if target.exists():  # of a version that failed before its row was written
-            shutil.rmtree(target)
-        made.directory.rename(target)
-        sync_directory(target.parent)
+        with storing("a snapshot", self.directory):
+            with path.open("w") as file:
+                json.dump(_converter.unstructure(manifest), file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            sync_directory(made.directory)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.remove(target)  # of a version that failed before its row was written
+            made.directory.rename(target)
+            try:
+                sync_directory(target.parent)
+            except OSError:
+                self.remove(target)
+                raise
         self._verified.add(target)
         return Snapshot(directory=target, spec=made.spec, engine=made.engine)
 
@@ -174,7 +192,7 @@ class SnapshotStore:
             raise SnapshotError(
                 f"there is no snapshot in {path}", hint="Publish the version again"
             ) from None
-        except (ValueError, TypeError, KeyError, cattrs.BaseValidationError) as error:
+        except (OSError, ValueError, TypeError, KeyError, cattrs.BaseValidationError) as error:
             raise SnapshotError(
                 f"the manifest in {path} cannot be read: {error}", hint="Publish the version again"
             ) from error
@@ -220,7 +238,7 @@ class SnapshotStore:
         except OSError as error:
             _log.warning("snapshot.not_removed", path=str(path), reason=str(error))
             return
-        shutil.rmtree(grave, ignore_errors=True)
+        remove_tree(grave)
 
     def function_versions(self) -> list[tuple[str, str]]:
         """(function name, version) of every version snapshot on disk."""
