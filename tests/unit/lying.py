@@ -38,6 +38,8 @@ _SAID: Final = (
 # ---------------------------------------------------------------------------------------------------------------------
 # Values
 
+_FLOOD_BYTES: Final = 1 << 20
+"""A flood has no more: examples are many."""
 SIZES: Final = st.sampled_from([0, 1, 100, 5_000, 70_000, 250_000])
 INTEGERS: Final = st.sampled_from(
     [0, 1, -1, 2**31, 2**53 + 1, 2**63, 2**64 - 1, 10**30, -(10**30), 10**400]
@@ -352,7 +354,9 @@ class _LyingAgent:
     async def _do(self, act: Act) -> None:
         match act:
             case Say():
-                await self._port.send_all(self._spelt(act) * act.times)
+                frame = self._spelt(act)
+                times = min(act.times, 1 + _FLOOD_BYTES // len(frame))
+                await self._port.send_all(frame * times)
             case Bytes(data):
                 await self._port.send_all(data)
             case Half(of, cut):

@@ -159,7 +159,8 @@ async def play(disk: FailingDisk, steps: list[str], *, based: bool, repaired_s: 
             lines = [
                 line
                 for path in core.logs.directory.rglob("*.ndjson")
-                for line in path.read_text().splitlines()
+                # What follows the last newline is cut off when the file is opened again.
+                for line in path.read_text().split("\n")[:-1]
             ]
             assert all(json.loads(line)["timestamp"] for line in lines)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-_READ_BYTES: Final = 256 * 1024
+_READ_BYTES: Final = 64 * 1024
 _LATEST_US: Final = 253_402_300_799_000_000
 """The end of year 9999: a line's time is what user code wrote, and no calendar goes further."""
 
