@@ -34,7 +34,7 @@ from thawd.guest.testing import FakeFunction
 from thawd.publish.bundle import BundleStore
 from thawd.snapshots.base import guest_memory_mib
 
-EXAMPLES: Final = int(os.environ.get("DISK_EXAMPLES", "50"))
+EXAMPLES: Final = int(os.environ.get("DISK_EXAMPLES", "40"))
 _FAR: Final = 1000
 """So many examples, and each step must have met refusals in some of them."""
 
