@@ -179,12 +179,6 @@ def test_a_lying_guest_ends_its_own_version_at_most(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(session, "_LOG_BYTES_PER_S", 64 << 10)
     far: Counter[str] = Counter()
 
-    @given(
-        script=scripts(),
-        snap_start=st.sampled_from([True, True, True, False, False]),
-        invocations=st.integers(1, 3),
-        tail=st.booleans(),
-    )
     def lives(script: Script, *, snap_start: bool, invocations: int, tail: bool) -> None:
         with (
             tempfile.TemporaryDirectory(dir=MEMORY) as directory,
@@ -206,13 +200,19 @@ def test_a_lying_guest_ends_its_own_version_at_most(monkeypatch: pytest.MonkeyPa
         for stage in sorted(stages):
             event(stage)
 
+    drawn = given(
+        script=scripts(),
+        snap_start=st.sampled_from([True, True, True, False, False]),
+        invocations=st.integers(1, 3),
+        tail=st.booleans(),
+    )
     for begun in range(0, EXAMPLES, _BATCH):
         settings(
             max_examples=min(_BATCH, EXAMPLES - begun),
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
-        )(lives)()
+        )(drawn(lives))()
 
     print({stage: f"{count / far['all']:.0%}" for stage, count in far.items()}, far["all"])
     least = far["all"] // 5 if EXAMPLES >= _FAR else 1
