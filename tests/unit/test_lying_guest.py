@@ -44,7 +44,7 @@ MEMORY: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None
 _BATCH: Final = 500
 """Hypothesis remembers what it drew."""
 _FAR: Final = 1000
-"""So many examples, and each stage must have been reached by a fifth of them."""
+"""So many examples, and each stage must have been reached by a fifth of them; by a twentieth of fewer."""
 
 
 async def in_place(call: Any, *arguments: Any, **_: Any) -> Any:
@@ -215,7 +215,7 @@ def test_a_lying_guest_ends_its_own_version_at_most(monkeypatch: pytest.MonkeyPa
         )(drawn(lives))()
 
     print({stage: f"{count / far['all']:.0%}" for stage, count in far.items()}, far["all"])
-    least = far["all"] // 5 if EXAMPLES >= _FAR else 1
+    least = far["all"] // (5 if EXAMPLES >= _FAR else 20)
     assert far["all"] >= EXAMPLES
     for stage in ("init done", "snapshot ready", "restored", "response"):
         assert far[stage] >= least, f"{stage}: {far}"
