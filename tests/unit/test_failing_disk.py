@@ -29,6 +29,7 @@ from trio.testing import MockClock
 
 from thawd.catalog.models import LATEST, Code, FunctionVersion, State
 from thawd.catalog.store import Catalog
+from thawd.daemon import _recover
 from thawd.errors import ThawError
 from thawd.guest.testing import FakeFunction
 from thawd.publish.bundle import BundleStore
@@ -75,8 +76,8 @@ async def play(disk: FailingDisk, steps: list[str], *, based: bool, repaired_s: 
     state = disk.directory
     bundles = BundleStore(state / "code")
     bundles.prepare()
-    # What the daemon has said that it did: functions, and versions by the highest number.
-    said: dict[str, int] = {}
+    # What the daemon has said that it did: functions with their versions.
+    said: dict[str, set[str]] = {}
 
     with Catalog.open(state / "catalog.sqlite") as catalog:
         catalog._database = disk.database(catalog._database)
@@ -89,12 +90,12 @@ async def play(disk: FailingDisk, steps: list[str], *, based: bool, repaired_s: 
                 published, new = catalog.publish_version(name)
                 if new:
                     core.publisher.publish(published)
-                said[name] = max(said[name], int(published.version))
+                said[name].add(published.version)
                 return published.version
 
             async def create(name: str, code: str) -> None:
                 catalog.create_function(draft(name, await store(bundles, code)))
-                said[name] = 0
+                said[name] = set()
 
             async def act(step: str) -> None:
                 match step:
@@ -109,8 +110,7 @@ async def play(disk: FailingDisk, steps: list[str], *, based: bool, repaired_s: 
                     case "tags":
                         catalog.set_tags("old", {"a": "b"})
                     case "delete":
-                        name = max(said)
-                        if name != "old":
+                        for name in [name for name in said if name != "old"][-1:]:
                             catalog.delete_function(name)
                             del said[name]
                             await core.publisher.forget(name)
@@ -121,8 +121,8 @@ async def play(disk: FailingDisk, steps: list[str], *, based: bool, repaired_s: 
                 await core.starter.bases.ensure("python3.13", guest_memory_mib(128, 512))
                 await create("old", "old")
                 await settled(catalog, "old", await publish("old"))
-            disk.armed = based
-            if not based:
+                disk.armed = True
+            else:
                 # The very first function of a daemon.
                 disk.armed = True
                 with refusable():
@@ -145,9 +145,9 @@ async def play(disk: FailingDisk, steps: list[str], *, based: bool, repaired_s: 
             assert last.state is State.ACTIVE
             await answers(core, last)
             await answers(core, catalog.version("last"))
-            for name, newest in said.items():
-                for number in range(1, newest + 1):
-                    now = await settled(catalog, name, str(number))
+            for name, numbers in said.items():
+                for number in numbers:
+                    now = await settled(catalog, name, number)
                     assert now.state in {State.ACTIVE, State.FAILED}
                     if now.state is State.ACTIVE:
                         await answers(core, now)
@@ -179,7 +179,7 @@ async def play(disk: FailingDisk, steps: list[str], *, based: bool, repaired_s: 
                 for each in catalog.all_versions()
                 if each.snapshotted and each.state is not State.FAILED
             }
-            core.publisher.sweep(kept)
+            _recover(catalog, core.publisher, core.starter)
             assert set(core.starter.snapshots.function_versions()) == kept
             for name, number in kept:
                 await core.starter.snapshots.load(core.starter.snapshots.version_path(name, number))
