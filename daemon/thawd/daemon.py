@@ -178,6 +178,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                     "collector": collector.statistics(),
                     "catalog": catalog.statistics(),
                     "http": server.statistics(),
+                    "logs": logs.statistics(),
                 },
             )
         )

@@ -14,6 +14,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+import structlog
 import trio
 from attrs import define, field
 
@@ -23,9 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from pathlib import Path
 
+_log = structlog.get_logger()
+
 _CHUNK: Final = 1 << 20
 _FULL_BYTES: Final = 4 << 20
 """A file system with less room than this is full to whoever writes a memory file."""
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory that nothing refers to. What the file system refuses is logged, and left to the next start."""
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        _log.warning("leftover.not_removed", path=str(path))
 
 
 def sync(path: Path) -> None:

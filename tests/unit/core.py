@@ -24,7 +24,12 @@ from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    import trio
+
+    from thawd.catalog.store import Catalog
+    from thawd.engines.testing import FakeMachine
 
 CODE = Code(sha256="sha", size=1)
 
@@ -63,8 +68,8 @@ class States:
         self.seen[function_name, version] = (state, reason, reason_code)
 
 
-async def ready_disk(_sha256: str) -> Disk:
-    return Disk(Path("disk"), "digest of the disk")
+async def ready_disk(sha256: str) -> Disk:
+    return Disk(Path(f"disk-{sha256}"), f"digest of {sha256}")
 
 
 @frozen(kw_only=True)
@@ -76,7 +81,7 @@ class Core:
     fleet: Fleet
     publisher: Publisher
     invoker: Invoker
-    states: States
+    states: Catalog | States
     logs: LogBook
 
     def messages(self, version: str = "1") -> list[str]:
@@ -128,13 +133,18 @@ async def running_core(
     capacity_wait_s: float = 30,
     budget_bytes: int | None = None,
     skip_fixers: Mapping[str, tuple[str, ...]] | None = None,
+    states: Catalog | States | None = None,
+    guest: Callable[[trio.abc.Stream, FakeMachine], Awaitable[None]] | None = None,
+    log_bytes: int = 16 << 20,
+    ready_disk: Callable[[str], Awaitable[Disk]] = ready_disk,
 ) -> AsyncIterator[Core]:
+    """`states` may be a real catalog; `guest` plays every machine's agent instead of `function`'s."""
     function = function or FakeFunction()
-    engine = FakeEngine(guest=function.guest)
+    engine = FakeEngine(guest=guest or function.guest)
     store = SnapshotStore(tmp_path / "snapshots")
     store.prepare()
     images = FakeImages()
-    logs = LogBook(tmp_path / "logs")
+    logs = LogBook(tmp_path / "logs", log_bytes)
     host = Host(
         engine=engine,
         snapshots=store,
@@ -145,7 +155,7 @@ async def running_core(
         region="us-east-1",
         skip_fixers=skip_fixers or {},
     )
-    states = States({})
+    states = States({}) if states is None else states
     async with (
         open_fleet(
             partial(start, host),

@@ -15,7 +15,7 @@ from stand_ins import core
 from thawd.api.app import build
 from thawd.catalog.models import State
 from thawd.catalog.store import Catalog
-from thawd.errors import BundleError
+from thawd.errors import BundleError, StorageError
 from thawd.http import Request, RequestRefused
 from thawd.invoke.outcome import Answered, NotRun, Reason
 from thawd.logs.book import LogBook
@@ -50,6 +50,9 @@ class Fakes:
         if self.bundle_error:
             raise self.bundle_error
         return Bundle()
+
+    def find_zip(self, _):
+        raise StorageError("gone", hint="Update the function's code again")
 
     def publish(self, version):
         self.asked.append(("publish", version.function_name, version.version))

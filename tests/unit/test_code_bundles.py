@@ -14,7 +14,7 @@ from test_code_unpack import make
 from thawd.code.bundles import BundleStore
 from thawd.code.unpack import ZIPPED_LIMIT
 from thawd.engines.machine import CODE_DISK_BYTES
-from thawd.errors import BundleError
+from thawd.errors import BundleError, StorageError
 from thawd.files import digest_sparse
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ async def test_a_package_that_is_removed_is_gone(store: BundleStore) -> None:
     store.remove(gone.code_sha256_base64)
 
     assert store.digests() == {kept.code_sha256_base64}
-    with pytest.raises(BundleError, match="gone from disk"):
+    with pytest.raises(StorageError, match="gone from disk"):
         store.find_zip(gone.code_sha256_base64)
-    with pytest.raises(BundleError, match="gone from disk"):
+    with pytest.raises(StorageError, match="gone from disk"):
         await store.ready_disk(gone.code_sha256_base64)
     assert store.find_zip(kept.code_sha256_base64) == kept.zip
 
@@ -111,7 +111,7 @@ async def test_code_whose_zip_is_damaged_too_is_refused(store: BundleStore) -> N
     flip(bundle.zip)
     bundle.disk.unlink()
 
-    with pytest.raises(BundleError, match="damaged"):
+    with pytest.raises(StorageError, match="damaged"):
         await BundleStore(store.directory).ready_disk(bundle.code_sha256_base64)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
 from thawd.guest.session import (
     SIGN_OF_LIFE_S,
+    GuestInvocation,
     GuestSession,
     InitFailure,
     LogLine,
@@ -307,3 +309,93 @@ async def test_the_scope_raises_the_callers_error_unwrapped() -> None:
     with pytest.raises(KeyError):
         async with connected():
             raise KeyError
+
+
+async def started(session: GuestSession, guest: Guest) -> GuestInvocation:
+    await guest.send(wire.SYNC)
+    return await session.invoke(INVOKE, b"1")
+
+
+@pytest.mark.parametrize(
+    ("frames", "why"),
+    [
+        ((wire.Response(), wire.Response()), "a second response"),
+        ((wire.Response(), wire.FunctionError(error_type="E")), "a second response"),
+        ((wire.Response(), b"1", b"2"), "goes on after its end"),
+        ((b"1",), "without a head"),
+        ((wire.Done(duration_us=1),), "done without a response"),
+        ((wire.Response(), wire.Done(duration_us=1)), "done without a response"),
+    ],
+)
+async def test_an_answer_out_of_order_ends_the_session(
+    frames: tuple[wire.Message | bytes, ...], why: str
+) -> None:
+    async with connected() as (session, guest, _):
+        under_way = await started(session, guest)
+        for frame in frames:
+            if isinstance(frame, bytes):
+                await guest.send(*wire.encode_body(frame, stream=under_way.stream))
+            else:
+                await guest.send(frame.encode(stream=under_way.stream))
+
+        with pytest.raises(GuestError, match=why):
+            await under_way.done()
+
+
+def flood(lines: int, size: int) -> bytes:
+    line = wire.encode_log(b"x" * size, wire.LogSource.STDOUT, timestamp_us=1, stream=0)
+    return line * lines
+
+
+async def test_a_burst_of_lines_is_kept_and_a_flood_is_cut_and_counted(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """16 MiB at once, then 1 MiB a second."""
+    async with connected() as (session, guest, lines):
+        await guest.send(wire.SYNC, flood(150, 100_000))
+        await wait_all_tasks_blocked()
+        assert (len(lines), session.lost_lines) == (150, 0)
+
+        await guest.send(flood(100, 100_000))
+        await wait_all_tasks_blocked()
+        kept = len(lines)
+        assert 160 <= kept < 180
+        await trio.sleep(0.5)
+        await guest.send(flood(1, 10))
+        await wait_all_tasks_blocked()
+        assert len(lines) == kept
+        await trio.sleep(1)
+        await guest.send(flood(1, 10))
+        await wait_all_tasks_blocked()
+
+        lost = 250 - kept + 1
+        assert [f"{lost} log lines were lost: more than 1 MiB a second", "x" * 10] == [
+            line.text for line in lines[kept:]
+        ]
+        assert session.lost_lines == lost
+
+
+async def test_what_a_flood_lost_is_said_at_the_latest_when_the_guest_ends() -> None:
+    async with connected() as (session, guest, lines):
+        await guest.send(wire.SYNC, flood(200, 100_000))
+        await guest.stream.aclose()
+        await session.ended.wait()
+
+    assert lines[-1].text == f"{session.lost_lines} log lines were lost: more than 1 MiB a second"
+
+
+async def test_a_flood_gives_other_tasks_their_turn() -> None:
+    async with connected() as (session, guest, lines):
+        seen = [0]
+
+        async def other() -> None:
+            while not session.ended.is_set():
+                await trio.lowlevel.checkpoint()
+                seen.append(len(lines))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            await guest.send(wire.SYNC, flood(5000, 10))
+            await guest.stream.aclose()
+
+    assert max(after - before for before, after in pairwise(seen)) <= 128

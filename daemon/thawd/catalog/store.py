@@ -323,6 +323,10 @@ class Catalog:
         """
         with self._sqlite("written"):
             try:
+                if self._database.in_transaction:
+                    # A disk that took neither the last change nor its end: it is given up now, or nothing more is.
+                    self._read.clear()
+                    self._database.execute("ROLLBACK")
                 self._database.execute("BEGIN IMMEDIATE")
                 yield self._database
                 self._database.execute("COMMIT")

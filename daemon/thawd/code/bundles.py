@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -21,8 +20,8 @@ from attrs import define, field, frozen
 
 from thawd.code.disk import make_disk
 from thawd.code.unpack import TOO_LARGE_ZIPPED, ZIPPED_LIMIT, unpack
-from thawd.errors import BundleError, room_on
-from thawd.files import Proven, digest_sparse, sync, write_whole
+from thawd.errors import BundleError, StorageError, storing
+from thawd.files import Proven, digest_sparse, remove_tree, sync, write_whole
 
 _log = structlog.get_logger()
 
@@ -65,10 +64,13 @@ class BundleStore:
         """Make the directory; remove what an earlier daemon was unpacking when it died. Raises `OSError`."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for leftover in self.directory.glob(_NEW + "*"):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            remove_tree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
     async def add(self, data: bytes, /) -> Bundle:
-        """Check and store a zip. Adding one that is there already costs its digest only. Raises `BundleError`."""
+        """Check and store a zip. Adding one that is there already costs its digest only.
+
+        Raises `BundleError` for the zip, `StorageError` for the disk.
+        """
         if len(data) > ZIPPED_LIMIT:
             raise BundleError(TOO_LARGE_ZIPPED)
         bundle = await trio.to_thread.run_sync(self._add, data, limiter=self._working)
@@ -76,14 +78,14 @@ class BundleStore:
         return bundle
 
     def find_zip(self, code_sha256: str) -> Path:
-        """The zip with this digest, base64 as in `CodeSha256`. Raises `BundleError`."""
+        """The zip with this digest, base64 as in `CodeSha256`. Raises `StorageError`."""
         path = self._bundle(_hexadecimal(code_sha256)).zip
         if not path.exists():
             raise _gone()
         return path
 
     async def ready_disk(self, code_sha256: str) -> Disk:
-        """The disk of the zip with this digest, proved or made again. Raises `BundleError`."""
+        """The disk of the zip with this digest, proved or made again. Raises `StorageError`."""
         bundle = self._bundle(_hexadecimal(code_sha256))
         if not bundle.disk.exists():
             self._proven.forget(bundle.disk)
@@ -92,7 +94,7 @@ class BundleStore:
             return Disk(bundle.disk, bundle.disk.with_suffix(".digest").read_text())
         except OSError as error:
             self._proven.forget(bundle.disk)
-            raise BundleError(f"{error.filename} cannot be read: {error.strerror}") from error
+            raise StorageError(f"{error.filename} cannot be read: {error.strerror}") from error
 
     def digests(self) -> set[str]:
         """The digest of every zip here, base64 as in `CodeSha256`."""
@@ -130,7 +132,7 @@ class BundleStore:
         except OSError:
             raise _gone() from None
         if hashlib.sha256(data).hexdigest() != bundle.sha256_hex:
-            raise BundleError(
+            raise StorageError(
                 "the function's code is damaged on disk", hint="Update the function's code again"
             )
         self._unpack(data, bundle)
@@ -145,7 +147,7 @@ class BundleStore:
 
     def _unpack(self, data: bytes, bundle: Bundle) -> None:
         """Write zip, digest and disk of a package, the disk last: a package is there when its disk is."""
-        try:
+        with storing("the function's code", self.directory):
             work = Path(tempfile.mkdtemp(prefix=_NEW, dir=self.directory))
             try:
                 tree = work / "tree"
@@ -163,16 +165,11 @@ class BundleStore:
                 disk.rename(bundle.disk)
                 sync(self.directory)
             finally:
-                shutil.rmtree(work, ignore_errors=True)
-        except OSError as error:
-            raise BundleError(
-                f"the code cannot be stored in {self.directory}: {error.strerror or error}",
-                hint=room_on(self.directory, error),
-            ) from error
+                remove_tree(work)
 
 
-def _gone() -> BundleError:
-    return BundleError(
+def _gone() -> StorageError:
+    return StorageError(
         "the function's code is gone from disk", hint="Update the function's code again"
     )
 

@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from thawd.engines.machine import CODE_DISK_BYTES
-from thawd.errors import BundleError
+from thawd.errors import BundleError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +37,12 @@ def make_disk(tree: Path, disk: Path, digest: str) -> None:
             "mkfs.erofs is not installed", hint="apt-get install erofs-utils"
         ) from None
     except subprocess.TimeoutExpired:
-        raise BundleError(f"the code disk was not made within {_LIMIT_S:g} s") from None
+        raise StorageError(f"the code disk was not made within {_LIMIT_S:g} s") from None
     except subprocess.CalledProcessError as error:
-        raise BundleError(
-            f"the code disk could not be made: {error.stderr.strip()[-500:]}"
+        # The tree was checked: what stops mkfs.erofs is its own surroundings.
+        raise StorageError(
+            f"the code disk could not be made: {error.stderr.strip()[-500:]}",
+            hint=f"Is there room on the file system of {disk.parent.parent}? Then try again",
         ) from error
     size = disk.stat().st_size
     if size > CODE_DISK_BYTES:

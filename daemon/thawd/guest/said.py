@@ -16,7 +16,7 @@ from thaw_agent import wire
 MOST: Final = 2**53
 """The largest number taken: beyond it JSON's readers lose digits, and floats overflow soon after."""
 LONGEST_TEXT: Final = wire.MAX_PAYLOAD
-_LONGEST_CAUSE: Final = 4000
+LONGEST_CAUSE: Final = 4000
 """Characters of an error that is shown to a person."""
 _DEEPEST: Final = 16
 _MOST_MEMBERS: Final = 10_000
@@ -81,4 +81,4 @@ def cause(body: str | bytes, *, otherwise: str, error_type: str = "") -> str:
     trace = shape.get("stackTrace")
     last = f" ({str(trace[-1]).strip()})" if isinstance(trace, list) and trace else ""
     line = f"{kind}: {message}{last}" if kind else f"{message}{last}"
-    return text(line, longest=_LONGEST_CAUSE)
+    return text(line, longest=LONGEST_CAUSE)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import secrets
-from contextlib import asynccontextmanager
+import time
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-_READ_BYTES: Final = 256 * 1024
+_READ_BYTES: Final = 64 * 1024
 _LATEST_US: Final = 253_402_300_799_000_000
 """The end of year 9999: a line's time is what user code wrote, and no calendar goes further."""
 
@@ -34,6 +35,13 @@ TAKEN: Final = b"taken "
 SIGN_OF_LIFE_S: Final = 5.0
 """How long an agent may take to answer that PING, which it does in 0.1 to 1 ms. Its guest may share a processor with much
 else, but one that is silent for this long has gone astray, and the event can still go to another machine."""
+_LOG_BURST_BYTES: Final = 16 << 20
+_LOG_BYTES_PER_S: Final = 1 << 20
+"""What a machine may log: at once, and for as long as it lives. Beyond it lines are lost, and how many is said."""
+_LOG_LINE_BYTES: Final = 128
+"""What a line weighs besides its text: the file's JSON round it, and the time of the loop."""
+_SLICE: Final = 64
+"""Frames taken before other tasks have their turn: a line costs some 20 us, and one read may hold thousands."""
 
 _Answer = TypeVar("_Answer", bound=wire.Message)
 
@@ -139,17 +147,23 @@ class GuestInvocation:
         match frame.kind:
             case wire.Kind.PONG:
                 pass
+            case wire.Kind.RESPONSE | wire.Kind.ERROR if self._head is not None:
+                raise wire.WireError("a second response to one invocation")
             case wire.Kind.RESPONSE:
                 self._head = wire.Response.decode(frame.payload)
             case wire.Kind.ERROR:
                 self._head = wire.FunctionError.decode(frame.payload)
             case wire.Kind.PAYLOAD:
+                if self._reply is not None:
+                    raise wire.WireError("a response goes on after its end")
                 self._body += frame.payload
                 if len(self._body) > wire.MAX_BODY:
                     raise wire.WireError(f"response exceeds {wire.MAX_BODY} bytes")
                 if frame.end:
                     self._complete()
             case _:  # DONE
+                if self._reply is None:
+                    raise wire.WireError("done without a response")
                 self._done = harmless(wire.Done.decode(frame.payload))
                 self._finished.set()
 
@@ -167,6 +181,30 @@ class GuestInvocation:
         self._taken.set()
         self._replied.set()
         self._finished.set()
+
+
+@define(eq=False)
+class _LogAllowance:
+    """How much a machine may log: a bucket that fills with time.
+
+    Once it is empty a second's worth must be in it before lines are taken again, so that a flood is cut into few pieces.
+    """
+
+    lost: int = 0
+    """Lines since the last one that was taken."""
+    _left: float = _LOG_BURST_BYTES
+    _at: float = field(factory=trio.current_time)
+
+    def takes(self, size: int) -> bool:
+        now = trio.current_time()
+        filled = self._left + (now - self._at) * _LOG_BYTES_PER_S
+        self._left, self._at = min(filled, _LOG_BURST_BYTES), now
+        needed = size + _LOG_LINE_BYTES
+        if self._left < max(needed, _LOG_BYTES_PER_S if self.lost else 0):
+            self.lost += 1
+            return False
+        self._left -= needed
+        return True
 
 
 def _ignore(_line: LogLine) -> None:
@@ -192,6 +230,9 @@ class GuestSession:
     _sending: trio.Lock = field(factory=trio.Lock)
     _hello: wire.Hello | None = None
     _nonce: str = ""
+    _allowance: _LogAllowance = field(factory=_LogAllowance)
+    lost_lines: int = 0
+    """Log lines that were more than a machine may log."""
     _answers: trio.MemorySendChannel[wire.Frame] = field(init=False)
     _answered: trio.MemoryReceiveChannel[wire.Frame] = field(init=False)
 
@@ -326,8 +367,10 @@ class GuestSession:
         failure: GuestError | MachineDied = MachineDied("the machine closed its channel")
         try:
             while data := await self._stream.receive_some(_READ_BYTES):
-                for frame in self._decoder.feed(data):
+                for number, frame in enumerate(self._decoder.feed(data), start=1):
                     self._take(frame)
+                    if number % _SLICE == 0:
+                        await trio.lowlevel.checkpoint()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         except wire.WireError as error:
@@ -336,6 +379,9 @@ class GuestSession:
             # What a guest says, and whoever listens to it, costs this guest at most. The tree above goes on.
             _log.exception("session.crashed")
             failure = GuestError(f"the guest's channel could not be read: {error!r}")
+        finally:
+            with suppress(Exception):  # whoever listens to it cost this guest its session already
+                self._tell_lost()
         self._end(failure)
 
     def _take(self, frame: wire.Frame) -> None:
@@ -349,15 +395,9 @@ class GuestSession:
             if (invocation := self._invocations.get(number)) is not None:
                 invocation._take(frame)  # noqa: SLF001
         elif kind is wire.Kind.LOG:
-            timestamp_us, source, line = wire.decode_log(frame.payload)
-            self.on_log(
-                LogLine(
-                    timestamp_us=min(timestamp_us, _LATEST_US),
-                    source=source,
-                    text=line.decode(errors="replace"),
-                    stream=frame.stream,
-                )
-            )
+            if self._allowance.takes(len(frame.payload)):
+                self._tell_lost()
+                self._log_line(frame)
         elif kind is wire.Kind.EXITED:
             # During init and restore the agent says more (INIT_FAILED, RESTORE_FAILED) before this.
             self._end(RuntimeExited(harmless(wire.Exited.decode(frame.payload))))
@@ -373,6 +413,32 @@ class GuestSession:
                 raise wire.WireError(f"unexpected {kind.name} frame") from None
             except trio.BrokenResourceError:
                 pass
+
+    def _log_line(self, frame: wire.Frame) -> None:
+        timestamp_us, source, line = wire.decode_log(frame.payload)
+        self.on_log(
+            LogLine(
+                timestamp_us=min(timestamp_us, _LATEST_US),
+                source=source,
+                text=line.decode(errors="replace"),
+                stream=frame.stream,
+            )
+        )
+
+    def _tell_lost(self) -> None:
+        """Say in the log how many lines of a flood were lost."""
+        lost, self._allowance.lost = self._allowance.lost, 0
+        if lost:
+            self.lost_lines += lost
+            limit = f"more than {_LOG_BYTES_PER_S >> 20} MiB a second"
+            self.on_log(
+                LogLine(
+                    timestamp_us=time.time_ns() // 1000,
+                    source=wire.LogSource.AGENT,
+                    text=f"{lost} log lines were lost: {limit}",
+                    stream=wire.MACHINE_STREAM,
+                )
+            )
 
     def _end(self, failure: GuestError | MachineDied) -> None:
         if self._failure is None:

@@ -24,7 +24,7 @@ from thawd.catalog.states import RESTORING
 from thawd.environments.limits import StartTimeout
 from thawd.environments.snapshot import take_snapshot
 from thawd.errors import CatalogError, SnapshotError, ThawError
-from thawd.guest.said import cause, text
+from thawd.guest.said import LONGEST_CAUSE, cause, text
 from thawd.guest.session import InitFailure, RuntimeExited
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ class Publisher:
         had are set aside, since it is then not the catalog that belongs to them.
         """
         versions = [version for version in self._catalog.all_versions() if version.snapshotted]
-        self._sweep({(version.function_name, version.version) for version in versions})
+        kept = [version for version in versions if version.state is not State.FAILED]
+        self._sweep({(version.function_name, version.version) for version in kept})
         for version in versions:
             match version.state:
                 case State.PENDING:
@@ -138,6 +139,8 @@ class Publisher:
             if name == function_name and version in {None, number}:
                 task.scope.cancel()
         self._fleet.forget(function_name, version)
+        if version is None:
+            self._host.logs.forget(function_name)
         for name, number in self._snapshots.function_versions():
             if name == function_name and version in {None, number}:
                 path = self._snapshots.version_path(name, number)
@@ -199,6 +202,10 @@ class Publisher:
                     self._fleet.room(f"publishing {key[0]}:{key[1]}", wait_s=inf),
                 ):
                     ending = await self._try(version)
+                if ending.state is not State.ACTIVE:
+                    # It has no snapshot, and nothing would look for one.
+                    path = self._snapshots.version_path(*key)
+                    await trio.to_thread.run_sync(self._snapshots.remove, path)
                 if not await self._record(version, ending):
                     return
                 took_ms = round((trio.current_time() - began) * 1e3, 1)
@@ -270,7 +277,7 @@ class Publisher:
         False when the version is gone; its snapshot then goes too.
         """
         name, number = version.function_name, version.version
-        reason = None if ending.reason is None else text(ending.reason)
+        reason = None if ending.reason is None else text(ending.reason, longest=LONGEST_CAUSE)
         wait_s = _RETRY_S
         while True:
             try:

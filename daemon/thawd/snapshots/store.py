@@ -17,9 +17,7 @@ A snapshot is never all there is of anything: what is refused here is made again
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import shutil
 import tempfile
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -31,8 +29,8 @@ import trio
 from attrs import define, field, frozen
 
 from thawd.engines.machine import MachineSpec, Snapshot
-from thawd.errors import SnapshotError
-from thawd.files import Proven, digest_sparse, sync
+from thawd.errors import SnapshotError, storing
+from thawd.files import Proven, digest_sparse, remove_tree, sync, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,7 +80,7 @@ class SnapshotStore:
         """Make the directory; remove what an earlier daemon was writing when it died."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for leftover in self.directory.glob(".new-*"):
-            shutil.rmtree(leftover)
+            remove_tree(leftover)
 
     def base_path(self, key: str) -> Path:
         """Where the base snapshot of this key is or will be."""
@@ -94,15 +92,22 @@ class SnapshotStore:
 
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
-        """A directory on the store's file system for a machine's memory while it is made; gone with the scope."""
-        path = Path(tempfile.mkdtemp(prefix=".new-", dir=self.directory))
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        """A directory on the store's file system for a machine's memory while it is made; gone with the scope.
+
+        What the file system refuses in the scope is a `StorageError`.
+        """
+        with storing("a snapshot", self.directory):
+            path = Path(tempfile.mkdtemp(prefix=".new-", dir=self.directory))
+            try:
+                yield path
+            finally:
+                remove_tree(path)
 
     async def commit(self, made: Snapshot, target: Path, *, about: dict[str, Any]) -> Snapshot:
-        """Write the manifest of a snapshot made in a scratch directory and rename it to `target`."""
+        """Write the manifest of a snapshot made in a scratch directory and rename it to `target`.
+
+        Raises `StorageError`, and then there is nothing at `target`.
+        """
         return await trio.to_thread.run_sync(self._commit, made, target, about)
 
     def _commit(self, made: Snapshot, target: Path, about: dict[str, Any]) -> Snapshot:
@@ -115,17 +120,20 @@ class SnapshotStore:
             disk_bytes=(made.memory.stat().st_blocks + made.state.stat().st_blocks) * 512,
             about=about,
         )
-        path = made.directory / _MANIFEST
-        with path.open("w") as file:
-            json.dump(_converter.unstructure(manifest), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        sync(made.directory)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if target.exists():  # of a version that failed before its row was written
-            shutil.rmtree(target)
-        made.directory.rename(target)
-        sync(target.parent)
+        with storing("a snapshot", self.directory):
+            data = json.dumps(_converter.unstructure(manifest), indent=1)
+            write_whole(made.directory / _MANIFEST, data.encode())
+            sync(made.directory)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.remove(
+                target
+            )  # of a version that failed before its row was written, or is made again
+            made.directory.rename(target)
+            try:
+                sync(target.parent)
+            except OSError:
+                self.remove(target)
+                raise
         self._proven.add(target)
         return Snapshot(directory=target, spec=made.spec, engine=made.engine)
 
@@ -180,7 +188,7 @@ class SnapshotStore:
         except OSError as error:
             _log.warning("snapshot.not_removed", path=str(path), reason=str(error))
             return
-        shutil.rmtree(grave, ignore_errors=True)
+        remove_tree(grave)
 
     def function_versions(self) -> list[tuple[str, str]]:
         """(function name, version) of every version snapshot on disk."""
