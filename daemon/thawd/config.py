@@ -26,6 +26,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn
 
+from .engines.registry import names as engine_names
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ SOCKET_PATH_LIMIT: Final = 107
 RUNTIME_PATH_LIMIT: Final = 64
 """Longest runtime directory in bytes: each machine's sockets lie in a directory of their own below it."""
 
-ENGINES: Final = ("auto", "qemu-kvm", "qemu-tcg")
+ENGINES: Final = ("auto", *engine_names())
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "console", "logfmt", "json", "journal")
 

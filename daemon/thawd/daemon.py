@@ -116,7 +116,6 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             cache_file=state / "engine.json",
             images=images,
         )
-        emulated = "tcg" in engine.name
 
         def find_disk(code: Code) -> Path:
             return bundles.find(code.sha256).disk
@@ -138,7 +137,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             region=config.region,
             restore_limit_s=config.limits.restore_limit_s,
             boot_deadline_s=config.limits.boot_deadline_s,
-            init_limit_factor=_EMULATION_FACTOR if emulated else 1.0,
+            init_limit_factor=_EMULATION_FACTOR if engine.emulated else 1.0,
             skip_fixers={name: one.skip_fixers for name, one in config.functions.items()},
         )
         fleet = await stack.enter_async_context(

@@ -56,11 +56,10 @@ async def boot_probe(
             kernel=image.kernel,
             initrd=image.initrd,
             root=image.root,
-            code=code,
             memory_mib=_MEMORY_MIB,
         )
         try:
-            async with engine.boot(spec, scratch=scratch) as machine:
+            async with engine.boot(spec, code=code, scratch=scratch) as machine:
                 try:
                     await _greet(machine.channel())
                 finally:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import define, field
 
-from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied, room_on
+from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

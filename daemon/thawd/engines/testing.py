@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 import trio.testing
-from attrs import define, evolve, field
+from attrs import define, field
 
 from thawd.engines.machine import Engine, Machine, MachineSpec, MachineStatistics, Snapshot
-from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied, SnapshotError
+from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -88,6 +88,8 @@ class FakeMachine(Machine):
     """One pretended microVM. The attributes without underscore are the test's to look at."""
 
     spec: MachineSpec
+    code: Path
+    """Its code disk."""
     pid: int
     engine: FakeEngine
     memory: dict[str, Any]
@@ -217,6 +219,9 @@ class FakeEngine(Engine):
     guest: Callable[[trio.abc.Stream, FakeMachine], Awaitable[None]] = _silent_guest
     name: str = "fake"
     identity: str = "fake 1"
+    emulated: bool = False
+    renews_generation: bool = False
+    takes_generation: bool = True
     private_bytes: int = 20 << 20
     on_snapshot: Callable[[FakeMachine], object] = lambda _machine: None
     on_restore: Callable[[FakeMachine], object] = lambda _machine: None
@@ -244,12 +249,14 @@ class FakeEngine(Engine):
             raise queue.pop(0)
 
     @asynccontextmanager
-    async def boot(self, spec: MachineSpec, *, scratch: Path) -> AsyncIterator[Machine]:
+    async def boot(self, spec: MachineSpec, *, code: Path, scratch: Path) -> AsyncIterator[Machine]:
         """See `Engine`."""
         await self.take_step("boot")
         directory = Path(mkdtemp(prefix="machine-", dir=scratch))
         (directory / "memory").write_bytes(b"")
-        async with self._machine(spec, directory=directory, memory={}, restored=False) as machine:
+        async with self._machine(
+            spec, code=code, directory=directory, memory={}, restored=False
+        ) as machine:
             yield machine
 
     @asynccontextmanager
@@ -257,12 +264,14 @@ class FakeEngine(Engine):
         self,
         snapshot: Snapshot,
         *,
-        code: Path | None = None,
+        code: Path,
         scratch: Path | None = None,
-        generation: UUID | None = None,  # noqa: ARG002 - no kernel here to tell
+        generation: UUID | None = None,
     ) -> AsyncIterator[Machine]:
         """See `Engine`. Calls `on_restore` with the new machine before it is handed out."""
         await self.take_step("restore")
+        if generation is not None and not self.takes_generation:
+            raise EngineError(f"{self.name} cannot give a machine a generation id")
         if snapshot.engine != self.identity:
             raise SnapshotError(
                 f"{snapshot.directory} was made by {snapshot.engine}, this is {self.identity}"
@@ -275,21 +284,27 @@ class FakeEngine(Engine):
         if scratch is not None:
             directory = Path(mkdtemp(prefix="machine-", dir=scratch))
             (directory / "memory").write_bytes(snapshot.memory.read_bytes())
-        spec = snapshot.spec if code is None else evolve(snapshot.spec, code=code)
         async with self._machine(
-            spec, directory=directory, memory=memory, restored=True
+            snapshot.spec, code=code, directory=directory, memory=memory, restored=True
         ) as machine:
             self.on_restore(machine)
             yield machine
 
     @asynccontextmanager
     async def _machine(
-        self, spec: MachineSpec, *, directory: Path | None, memory: dict[str, Any], restored: bool
+        self,
+        spec: MachineSpec,
+        *,
+        code: Path,
+        directory: Path | None,
+        memory: dict[str, Any],
+        restored: bool,
     ) -> AsyncIterator[FakeMachine]:
         host, port = trio.testing.memory_stream_pair()
         cpu = _Cpu(running=not restored)
         machine = FakeMachine(
             spec=spec,
+            code=code,
             pid=next(_pids),
             engine=self,
             memory=memory,

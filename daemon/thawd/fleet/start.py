@@ -201,11 +201,12 @@ class Starter:
         """A kernel boot and an init: what every start would cost without snapshots. For comparison only."""
         image = self.images.find(version.runtime)
         memory = guest_memory_mib(version.memory_mib, version.ephemeral_mib)
-        spec = self.bases.spec(image, memory, code=self.find_disk(version.code))
+        spec = self.bases.spec(image, memory)
+        code = self.find_disk(version.code)
         began = trio.current_time()
         async with (
             self.snapshots.scratch() as scratch,
-            self.engine.boot(spec, scratch=scratch) as machine,
+            self.engine.boot(spec, code=code, scratch=scratch) as machine,
             self._init_on_demand(version, machine, began, how="cold") as environment,
         ):
             yield environment

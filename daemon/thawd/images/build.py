@@ -18,11 +18,12 @@ import trio
 from attrs import asdict, frozen
 
 from thawd.errors import ImageError
+from thawd.nurseries import together
 
 from .initramfs import archive
 from .kernel import extract_kernel, extract_module
 from .recipe import Recipe, package, source_files
-from .tools import run, together
+from .tools import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,7 @@ async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None
         lambda: _debian(recipe.suite, recipe.packages, root),
         lambda: _debian(recipe.suite, (recipe.kernel, recipe.busybox), target / "boot"),
         lambda: _python_packages(recipe, target / "site"),
+        failure=ImageError,
     )
     progress("putting the system together", 0.6)
     for name in ("bin", "sbin", "lib", "lib64"):

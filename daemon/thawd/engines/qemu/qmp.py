@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 from attrs import define, field, frozen
 
-from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied
+from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -13,8 +13,8 @@ from thawd.engines.console import ConsoleLog
 from thawd.engines.process import VmmProcess, run_vmm
 from thawd.engines.qemu.machine import QemuMachine, death
 from thawd.engines.qemu.qmp import QmpClient, connect_qmp
-from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied
+from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -115,7 +115,7 @@ async def open_machine(
             nursery.start_soon(console.drain, sockets.console.ours)
             lap("spawn_ms")
             async with _monitor(process, console, sockets.monitor.ours, version) as qmp:
-                lap("qmp_ms")
+                lap("connect_ms")
                 machine = QemuMachine(
                     spec=spec,
                     pid=process.pid,
