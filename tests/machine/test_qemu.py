@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 import trio
-from engine_bed import BOOT_S, children, clone, restore
+from engine_bed import BOOT_S, Guest, boot, children, clone, restore
 
+from thawd.engines.machine import Translations
 from thawd.engines.qemu.engine import QemuEngine
 from thawd.engines.qemu.qmp import QmpClient
 from thawd.errors import EngineError, MachineDied
@@ -58,6 +59,24 @@ async def test_a_vmm_killed_at_any_moment_of_a_restore_is_a_death(
             break
 
     assert deaths == seen.last - 1 >= 4
+
+
+async def test_an_emulator_counts_what_it_translated(engine, template, spec, scratch):
+    async with restore(engine, template) as machine:
+        loaded = await machine.translations()
+        await machine.resume()
+        await Guest(machine).ask("count")
+        asked = await machine.translations()
+    async with boot(engine, spec, scratch) as machine:
+        booting = await machine.translations()
+
+    if engine.emulated:
+        assert loaded == Translations(blocks=0, flushed=False)
+        assert asked.blocks > 1000
+        assert not asked.flushed
+        assert not booting.flushed
+    else:
+        assert (loaded, asked, booting) == (None, None, None)
 
 
 async def test_the_steps_of_a_restore_are_timed(engine, template, scratch):

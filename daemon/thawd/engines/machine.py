@@ -71,6 +71,18 @@ class MachineStatistics:
     timings_ms: dict[str, float] = field(factory=dict)
 
 
+@frozen(kw_only=True)
+class Translations:
+    """What an emulator has translated since the machine was handed out: how much code its guest ran for the first time.
+
+    Unlike times it hardly depends on what else the host does. `flushed` says that the emulator threw its translations
+    away meanwhile: `blocks` then counts only those made since, and measures nothing.
+    """
+
+    blocks: int
+    flushed: bool
+
+
 class Machine(ABC):
     """One running microVM. Owned by the scope of `Engine.boot` or `Engine.restore`; gone when that ends."""
 
@@ -116,6 +128,13 @@ class Machine(ABC):
     @abstractmethod
     def statistics(self) -> MachineStatistics:
         """Figures read now from /proc. Raises `MachineDied` when the process is gone."""
+
+    async def translations(self) -> Translations | None:
+        """How much guest code was translated, for benchmarks; None where the guest's processor is a real one.
+
+        Takes about 2 ms. Raises `MachineDied`.
+        """
+        return None
 
     @abstractmethod
     def console_tail(self) -> str:

@@ -18,7 +18,14 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from thawd.engines.machine import Engine, Machine, MachineSpec, MachineStatistics, Snapshot
+from thawd.engines.machine import (
+    Engine,
+    Machine,
+    MachineSpec,
+    MachineStatistics,
+    Snapshot,
+    Translations,
+)
 from thawd.errors import EngineError, MachineDied, SnapshotError
 from thawd.nurseries import helpers
 
@@ -97,6 +104,8 @@ class FakeMachine(Machine):
     restored: bool
     """Whether this is a clone; a fresh machine otherwise."""
     console: str = ""
+    blocks: int = 0
+    flushed: bool = False
     timings_ms: Mapping[str, float] = field(factory=lambda: {"spawn_ms": 0.0})
     _directory: Path | None
     _host: trio.abc.Stream
@@ -182,6 +191,12 @@ class FakeMachine(Machine):
             cpu_s=0.0,
             timings_ms=dict(self.timings_ms),
         )
+
+    async def translations(self) -> Translations | None:
+        """See `Machine`; an emulated engine's machines say `blocks` and `flushed` as the test set them."""
+        if not self.engine.emulated:
+            return None
+        return Translations(blocks=self.blocks, flushed=self.flushed)
 
     def console_tail(self) -> str:
         """See `Machine`; what the test put into `console`."""

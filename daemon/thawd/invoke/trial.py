@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from thawd.catalog.models import FunctionVersion
+    from thawd.engines.machine import Translations
     from thawd.fleet.environment import Environment, Start
     from thawd.fleet.start import Starter
     from thawd.guest.session import LogLine
@@ -63,6 +64,10 @@ class Trial:
     """Bare frames of 100 bytes there and back, afterwards: the floor of an invocation."""
     private_bytes: int = 0
     """Memory that this machine shares with no other, paused after its last event (/proc, smaps)."""
+    translated_up: Translations | None = None
+    """What an emulated processor had translated when the environment was up; None on a real one."""
+    translated: Translations | None = None
+    """The same after the last event."""
 
 
 def scope(
@@ -101,7 +106,9 @@ async def try_start(
     began = trio.current_time()
     async with scope(starter, version, how) as environment:
         up_ms = (trio.current_time() - began) * 1e3
+        translated_up = await environment.machine.translations()
         answers = await hand(environment, events, region=starter.region)
+        translated = await environment.machine.translations()
         pings_ms: list[float] = []
         for _ in range(pings):
             sent = trio.current_time()
@@ -115,6 +122,8 @@ async def try_start(
             answers=tuple(answers),
             pings_ms=tuple(pings_ms),
             private_bytes=environment.machine.statistics().private_bytes,
+            translated_up=translated_up,
+            translated=translated,
         )
 
 

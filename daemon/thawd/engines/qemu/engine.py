@@ -179,6 +179,7 @@ class QemuEngine(Engine):
             state=state,
             # Older versions open a memory file for writing even to map it privately.
             memory_mode=0o400 if self.opens_read_only else 0o600,
+            emulated=self.emulated,
             timings_ms=timings_ms,
         ) as machine:
             yield machine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,13 @@ import structlog
 import trio
 from attrs import define, field
 
-from thawd.engines.machine import Machine, MachineSpec, MachineStatistics, Snapshot
+from thawd.engines.machine import (
+    Machine,
+    MachineSpec,
+    MachineStatistics,
+    Snapshot,
+    Translations,
+)
 from thawd.errors import EngineError, MachineDied, SnapshotError
 
 if TYPE_CHECKING:
@@ -37,6 +44,7 @@ _BYTES_A_SECOND: Final = 1 << 40
 _DEATH_S: Final = 5.0
 _GOES_ON: Final = frozenset({"running", "shutdown"})
 """States after an unasked STOP in which nothing has to be done: resumed meanwhile, or QEMU is about to exit."""
+_JIT_COUNTS: Final = re.compile(r"^TB (count|flush count) +(\d+)", re.MULTILINE)
 _FINISHED: Final = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -58,6 +66,8 @@ class QemuMachine(Machine):
     _running: bool
     """Whether it is meant to run: a STOP event is unasked for then."""
     _memory_mode: int
+    _emulated: bool
+    _restored: bool
     _fault: str = ""
     _changing: trio.Lock = field(factory=trio.Lock)
 
@@ -115,6 +125,19 @@ class QemuMachine(Machine):
             cpu_s=self._process.cpu_s(),
             timings_ms=dict(self.timings_ms),
         )
+
+    async def translations(self) -> Translations | None:
+        """See `Machine`. Read from the human monitor, for QMP has no stable command for it."""
+        if not self._emulated:
+            return None
+        text = await self.execute("human-monitor-command", command_line="info jit")
+        counts = {name: int(count) for name, count in _JIT_COUNTS.findall(text)}
+        try:
+            blocks, flushes = counts["count"], counts["flush count"]
+        except KeyError:
+            raise EngineError(f"QEMU does not say what it has translated: {text[:200]!r}") from None
+        # Loading the state of devices flushes once, before the first block (QEMU, cpu_common_post_load).
+        return Translations(blocks=blocks, flushed=flushes != int(self._restored))
 
     def console_tail(self) -> str:
         """See `Machine`. What QEMU itself said on stderr is in it too."""

@@ -86,6 +86,7 @@ async def open_machine(
     memory: Path | None,
     state: Path | None,
     memory_mode: int,
+    emulated: bool,
     timings_ms: dict[str, float],
 ) -> AsyncIterator[QemuMachine]:
     """Start QEMU with what `command` makes of its descriptors (monitor, channel, console), enter command mode and, with `state`, load it. All is gone when the scope ends.
@@ -128,6 +129,8 @@ async def open_machine(
                     channel=trio.SocketStream(sockets.channel.ours),
                     running=state is None,
                     memory_mode=memory_mode,
+                    emulated=emulated,
+                    restored=state is not None,
                 )
                 await nursery.start(machine.watch)
                 if state is not None:
