@@ -208,6 +208,16 @@ async def test_a_guest_that_spins_can_be_paused_and_killed(engine, template, scr
             await guest.machine.pause()
 
 
+async def test_a_vmm_that_goes_silent_is_killed_at_its_next_command(engine, template, scratch):
+    async with clone(engine, template) as guest:
+        await guest.machine.pause()
+        os.kill(guest.machine.pid, signal.SIGSTOP)
+        with trio.fail_after(BOOT_S), pytest.raises(MachineDied, match="was killed"):
+            await guest.machine.resume()
+
+        assert await guest.machine.wait() == -signal.SIGKILL
+
+
 async def test_a_vmm_killed_while_it_boots(engine, spec, scratch):
     async with boot(engine, spec, scratch) as machine:
         os.kill(machine.pid, signal.SIGKILL)

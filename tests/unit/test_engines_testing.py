@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from thaw_agent import wire
-from thawd.engines.machine import MachineSpec
+from thawd.engines.machine import ANSWER_S, MachineSpec
 from thawd.engines.testing import FakeEngine
 from thawd.errors import EngineError, MachineDied, SnapshotError
 
@@ -147,11 +147,26 @@ async def test_steps_fail_and_hang_as_told(engine, tmp_path, autojump_clock):
     with pytest.raises(EngineError):
         async with engine.boot(spec(tmp_path), code=CODE, scratch=tmp_path):
             pass
-    engine.delay("pause", math.inf)
-    async with engine.boot(spec(tmp_path), code=CODE, scratch=tmp_path) as machine:
-        with trio.move_on_after(60) as waiting:
-            await machine.pause()
+    engine.delay("boot", math.inf)
+    with trio.move_on_after(60) as waiting:
+        async with engine.boot(spec(tmp_path), code=CODE, scratch=tmp_path):
+            pass
     assert waiting.cancelled_caught
+
+
+async def test_a_silent_machine_is_killed_at_the_deadline_of_its_next_command(
+    engine, tmp_path, autojump_clock
+):
+    async with engine.boot(spec(tmp_path), code=CODE, scratch=tmp_path) as machine:
+        await machine.channel().receive_some()
+        machine.go_silent()
+        began = trio.current_time()
+        with pytest.raises(MachineDied, match="did not pause within"):
+            await machine.pause()
+
+        assert trio.current_time() - began == pytest.approx(ANSWER_S)
+        assert await machine.wait() == -9
+        assert await machine.channel().receive_some() == b""
 
 
 async def test_a_guests_own_failure_is_the_tests(engine, tmp_path):

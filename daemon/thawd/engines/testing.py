@@ -19,6 +19,7 @@ import trio.testing
 from attrs import define, field
 
 from thawd.engines.machine import (
+    ANSWER_S,
     Engine,
     Machine,
     MachineSpec,
@@ -112,6 +113,7 @@ class FakeMachine(Machine):
     _guest: _GuestPort
     _cpu: _Cpu
     _saved: bool = False
+    _silent: bool = False
     _exit_code: int | None = None
     _ended: trio.Event = field(factory=trio.Event)
     _life: trio.CancelScope = field(factory=trio.CancelScope)
@@ -202,8 +204,21 @@ class FakeMachine(Machine):
         """See `Machine`; what the test put into `console`."""
         return self.console
 
+    def go_silent(self) -> None:
+        """Stand still like a VMM that was sent SIGSTOP: the guest says nothing more, commands wait for their deadline."""
+        self._silent = True
+        self._cpu.stop()
+
     async def _step(self, step: Step) -> None:
-        await self.engine.take_step(step)
+        with trio.move_on_after(ANSWER_S) as limit:
+            await self.engine.take_step(step)
+            if self._silent and self.alive:
+                await self._ended.wait()
+        if limit.cancelled_caught:
+            self.kill()
+            raise MachineDied(
+                f"machine {self.pid} did not {step} within {ANSWER_S:g} s, and was killed"
+            )
         if not self.alive:
             raise MachineDied(f"machine {self.pid} has ended with code {self._exit_code}")
 
@@ -248,7 +263,7 @@ class FakeEngine(Engine):
     _failures: dict[Step, list[Exception]] = field(factory=dict, init=False)
 
     def delay(self, step: Step, seconds: float) -> None:
-        """Make each such step take this long from now on (`math.inf`: hang)."""
+        """Make each such step take this long from now on (`math.inf`: hang, which kills a machine at its deadline)."""
         self._delays_s[step] = seconds
 
     def fail(self, step: Step, *errors: Exception) -> None:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _START_LIMIT_S: Final = 30.0
 """From exec to the QMP greeting: 30 ms on an idle machine; a process that says nothing for this long never will."""
-_LOAD_LIMIT_S: Final = 30.0
-"""Loading a snapshot's device state: 4 ms on an idle machine."""
 
 
 @frozen
@@ -134,17 +132,9 @@ async def open_machine(
                 )
                 await nursery.start(machine.watch)
                 if state is not None:
-                    await _load(machine, state)
+                    await machine.load(state)
                     lap("load_ms")
                 yield machine
-
-
-async def _load(machine: QemuMachine, state: Path) -> None:
-    try:
-        with trio.fail_after(_LOAD_LIMIT_S):
-            await machine.load(state)
-    except trio.TooSlowError:
-        raise EngineError(f"QEMU did not load {state} within {_LOAD_LIMIT_S:g} s") from None
 
 
 @asynccontextmanager
@@ -171,4 +161,6 @@ async def _monitor(
     except trio.TooSlowError:
         if entered:
             raise
-        raise EngineError(f"QEMU did not answer within {_START_LIMIT_S:g} s") from None
+        raise MachineDied(
+            f"QEMU (process {process.pid}) said nothing for {_START_LIMIT_S:g} s after its start, and was killed"
+        ) from None
