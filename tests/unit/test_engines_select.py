@@ -119,6 +119,50 @@ async def test_the_verdict_is_remembered(host):
     assert host.real.started == 2
 
 
+async def test_a_failure_is_believed_for_minutes_only(host, monkeypatch):
+    host.real.guest = dying_agent
+    now = SimpleNamespace(time=lambda: 1_000_000.0)
+    monkeypatch.setattr(probe, "time", now)
+    assert await host.select() == "emulated"
+    host.real.guest = agent
+    now.time = lambda: 1_000_000.0 + probe.RETRY_S - 1
+    assert await host.select() == "emulated"
+    assert host.real.started == 1
+    now.time = lambda: 1_000_000.0 + probe.RETRY_S
+
+    assert await host.select() == "real"
+
+
+async def test_a_failure_that_says_no_time_is_not_believed(host):
+    """As 0.1.0 wrote it."""
+    host.real.guest = dying_agent
+    await host.select()
+    record = json.loads(host.cache.read_text())
+    del record["probe"]["at_s"]
+    host.cache.write_text(json.dumps(record))
+    host.real.guest = agent
+
+    assert await host.select() == "real"
+
+
+async def test_a_success_is_believed_for_the_hosts_boot(host, monkeypatch):
+    await host.select()
+    monkeypatch.setattr(probe, "time", SimpleNamespace(time=lambda: 2e12))
+    await host.select()
+
+    assert host.real.started == 1
+
+
+async def test_a_later_verdict_takes_the_place_of_an_earlier_one(host, tmp_path):
+    host.real.guest = dying_agent
+    await host.select()
+    host.real.guest = agent
+    found = await probe.boot_probe(host.real, host.image, scratch=tmp_path)
+    probe.remember(host.real, host.image, found, cache_file=host.cache)
+
+    assert await host.select() == "real"
+
+
 @pytest.mark.parametrize("damage", ["", "[]", '{"key": 1}', "\xff"])
 async def test_a_damaged_memory_is_no_memory(host, damage):
     host.cache.parent.mkdir()
