@@ -34,7 +34,6 @@ from thawd.catalog.store import Catalog
 from thawd.code.bundles import BundleStore
 from thawd.collect import Collector
 from thawd.config import TcpAddress, UnixAddress
-from thawd.engines.scopes import helpers
 from thawd.engines.select import select_engine
 from thawd.environments.host import Host
 from thawd.environments.start import start
@@ -44,6 +43,7 @@ from thawd.http import Guard, Server, open_tcp_listener, open_unix_listener
 from thawd.images.store import ImageStore
 from thawd.invoke.invoker import open_invoker
 from thawd.logs.book import LogBook
+from thawd.nurseries import helpers
 from thawd.publish.publisher import open_publisher
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
@@ -122,7 +122,6 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             config.limits.boot_deadline_s,
             vcpus=config.vcpus,
         )
-        emulated = "tcg" in engine.name
         host = Host(
             engine=engine,
             snapshots=snapshots,
@@ -133,7 +132,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             region=config.region,
             restore_limit_s=config.limits.restore_limit_s,
             boot_deadline_s=config.limits.boot_deadline_s,
-            init_limit_factor=_EMULATION_FACTOR if emulated else 1.0,
+            init_limit_factor=_EMULATION_FACTOR if engine.emulated else 1.0,
             skip_fixers={name: one.skip_fixers for name, one in config.functions.items()},
         )
         fleet = await stack.enter_async_context(

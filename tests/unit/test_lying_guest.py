@@ -117,7 +117,7 @@ async def play(
     liar, fair = LyingGuest(script), FakeFunction()
 
     async def guest(port: trio.abc.Stream, machine: FakeMachine) -> None:
-        lying = machine.spec.code.name == f"disk-{LIAR.sha256}"
+        lying = machine.code.name == f"disk-{LIAR.sha256}"
         await (liar.guest if lying else fair.guest)(port, machine)
 
     stages: set[str] = set()

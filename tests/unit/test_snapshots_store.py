@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -18,7 +19,6 @@ SPEC = MachineSpec(
     kernel=Path("k"),
     initrd=Path("i"),
     root=Path("r"),
-    code=Path("c"),
     memory_mib=4,
     command_line="quiet",
 )
@@ -56,6 +56,17 @@ async def test_a_committed_snapshot_is_loaded_by_a_later_daemon(store: SnapshotS
     assert snapshot == loaded.snapshot
     assert loaded.snapshot.spec == SPEC
     assert store.function_versions() == [("f", "1")]
+
+
+async def test_a_manifest_of_version_0_1_0_is_read(store: SnapshotStore) -> None:
+    """It names a code disk and a network card, which are no part of the specification any more."""
+    snapshot = await committed(store)
+    path = snapshot.directory / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["spec"] |= {"code": "/var/lib/thawd/empty-code-disk", "network": None}
+    path.write_text(json.dumps(manifest))
+
+    assert (await SnapshotStore(store.directory).load(snapshot.directory)).snapshot.spec == SPEC
 
 
 async def test_nothing_is_visible_before_the_commit(store: SnapshotStore) -> None:

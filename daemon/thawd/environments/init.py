@@ -48,11 +48,11 @@ async def cold(host: Host, version: FunctionVersion) -> AsyncIterator[Environmen
     image = host.images.find(version.runtime)
     memory = guest_memory_mib(version.memory_mib, version.ephemeral_mib)
     disk = await host.ready_disk(version.code.sha256)
-    spec = host.bases.spec(image, memory, code=disk.path)
+    spec = host.bases.spec(image, memory)
     began = trio.current_time()
     async with (
         host.snapshots.scratch() as scratch,
-        host.engine.boot(spec, scratch=scratch) as machine,
+        host.engine.boot(spec, code=disk.path, scratch=scratch) as machine,
         _on_demand(host, version, machine, began, how="cold") as environment,
     ):
         yield environment

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from thawd.catalog.models import FunctionVersion
+    from thawd.engines.machine import Translations
     from thawd.guest.session import LogLine
 
     from .environment import Environment, Start
@@ -55,6 +56,10 @@ class Trial:
     """Bare frames of 100 bytes there and back, afterwards: the floor of an invocation."""
     private_bytes: int = 0
     """Memory that this machine shares with no other, paused after its last event (/proc, smaps)."""
+    translated_up: Translations | None = None
+    """What an emulated processor had translated when the environment was up; None on a real one."""
+    translated: Translations | None = None
+    """The same after the last event."""
 
 
 async def try_start(
@@ -75,7 +80,9 @@ async def try_start(
     began = trio.current_time()
     async with start(host, version, how) as environment:
         up_ms = (trio.current_time() - began) * 1e3
+        translated_up = await environment.machine.translations()
         answers = await hand(environment, events, region=host.region)
+        translated = await environment.machine.translations()
         pings_ms: list[float] = []
         for _ in range(pings):
             sent = trio.current_time()
@@ -89,6 +96,8 @@ async def try_start(
             answers=tuple(answers),
             pings_ms=tuple(pings_ms),
             private_bytes=environment.machine.statistics().private_bytes,
+            translated_up=translated_up,
+            translated=translated,
         )
 
 

@@ -20,6 +20,7 @@ from attrs import define, field, frozen
 from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
 from thawd.guest.said import harmless, text
+from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -455,17 +456,10 @@ async def open_session(
 ) -> AsyncIterator[GuestSession]:
     """A session over a machine's channel; its reading task ends with this scope."""
     session = GuestSession(stream, on_log)
-    error: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    # Callers tell an InitFailure from a RestoreFailure by class, so errors must leave as they are.
+    async with helpers() as nursery:
         nursery.start_soon(session._read)  # noqa: SLF001
         try:
             yield session
-        except Exception as raised:  # noqa: BLE001
-            # Raised again below: out of the nursery it would come wrapped in a group, and callers tell an
-            # InitFailure from a RestoreFailure by class.
-            error = raised
         finally:
             session._end(GuestError("the session was closed"))  # noqa: SLF001
-            nursery.cancel_scope.cancel()
-    if error is not None:
-        raise error

@@ -18,13 +18,14 @@ import trio
 from attrs import asdict, frozen
 
 from thawd.errors import ImageError
+from thawd.nurseries import together
 
 from . import debian
 from .hook import Build, Found, Hook
 from .initramfs import archive
 from .kernel import extract_kernel, extract_module
 from .recipe import Recipe, package, source_files
-from .tools import run, together
+from .tools import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +75,7 @@ async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None
         lambda: debian.unpack(base.suite, recipe.packages, build.root),
         lambda: debian.unpack(base.suite, (base.kernel, base.busybox), target / "boot"),
         lambda: hook.fetch(build),
+        failure=ImageError,
     )
     progress("putting the system together", 0.6)
     await _assemble(recipe, build.root)

@@ -59,13 +59,12 @@ class BaseSnapshots:
     _vcpus: int = 1
     _making: dict[str, trio.Lock] = field(factory=lambda: defaultdict(trio.Lock))
 
-    def spec(self, image: Image, memory_mib: int, *, code: Path | None = None) -> MachineSpec:
+    def spec(self, image: Image, memory_mib: int) -> MachineSpec:
         """The machine every function of this image and memory size runs on."""
         return MachineSpec(
             kernel=image.kernel,
             initrd=image.initrd,
             root=image.root,
-            code=code or self._placeholder,
             memory_mib=memory_mib,
             vcpus=self._vcpus,
         )
@@ -143,7 +142,7 @@ class BaseSnapshots:
         with telling_a_full_disk(scratch):
             target.mkdir(mode=0o700)
             async with (
-                self._engine.boot(spec, scratch=scratch) as machine,
+                self._engine.boot(spec, code=self._placeholder, scratch=scratch) as machine,
                 open_session(machine.channel()) as session,
             ):
                 try:

@@ -1,4 +1,4 @@
-"""A nursery for the helper tasks of a scope that is handed out as a context manager."""
+"""Nurseries whose errors leave as they are: a caller tells failures apart by class, and a group would hide them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 
 @asynccontextmanager
@@ -37,3 +37,22 @@ async def helpers() -> AsyncIterator[trio.Nursery]:
     if alone and body is not None:
         # Outside the except clause, so that the group does not become the error's context.
         raise body
+
+
+async def together(*works: Callable[[], Awaitable[None]], failure: type[Exception]) -> None:
+    """Do these at once. The first `failure` ends the others and is raised as itself; any other error is in a group."""
+    first: Exception | None = None
+
+    async def one(work: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
+        nonlocal first
+        try:
+            await work()
+        except failure as error:
+            first = first or error
+            scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for work in works:
+            nursery.start_soon(one, work, nursery.cancel_scope)
+    if first is not None:
+        raise first
