@@ -164,7 +164,8 @@ async def play(
             known = sum(p.ready + p.idle + p.leased + p.starting for p in figures.pools.values())
             assert figures.machines == known == len(core.engine.machines)
             assert all(pool.leased == 0 for pool in figures.pools.values())
-            await trio.sleep(100)
+            # A start may end when nobody waits for it any more (two minutes at most), and is stock until it is idle.
+            await trio.sleep(300)
             assert core.fleet.statistics().machines == len(core.engine.machines) == 0
             assert core.invoker.statistics().running == 0
             assert core.publisher._running == {}
