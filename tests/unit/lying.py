@@ -7,6 +7,7 @@ meets lies; the values in its messages may be anything of the right type from th
 from __future__ import annotations
 
 import json
+import reprlib
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -38,6 +39,13 @@ _SAID: Final = (
 # ---------------------------------------------------------------------------------------------------------------------
 # Values
 
+
+def _short(value: object) -> str:
+    """What a report of a failure shows of a value that may be a megabyte."""
+    shown = reprlib.repr(value)
+    return shown if len(shown) < 200 else shown[:200] + "..."
+
+
 _FLOOD_BYTES: Final = 1 << 19
 """A flood has no more: examples are many."""
 SIZES: Final = st.sampled_from([0, 1, 100, 5_000, 70_000, 250_000])
@@ -52,6 +60,14 @@ TEXTS: Final = st.one_of(
 )
 ODD_TEXTS: Final = TEXTS | st.sampled_from(["\udcff", "\ud800x", "\udfff\ud800"])
 """Half surrogate pairs too, which JSON can spell."""
+
+
+def spell(fields: dict[str, Any]) -> bytes:
+    """Fields as JSON; one deeper than json.dumps() goes is a list of brackets."""
+    try:
+        return json.dumps(fields).encode()
+    except RecursionError:
+        return b'{"report":' + b"[" * 3000
 
 
 def _deep(depth: int, kind: str) -> Any:
@@ -72,7 +88,7 @@ JSON: Final = st.one_of(
 _ERRORS: Final = st.one_of(
     TEXTS,
     st.builds(
-        lambda value: json.dumps(value, ensure_ascii=True)[:250_000],
+        lambda value: spell(value).decode()[:250_000],
         st.fixed_dictionaries({"errorType": JSON, "errorMessage": JSON, "stackTrace": JSON}),
     ),
     st.sampled_from(["[" * 100_000, '{"errorMessage": "\\udcff.txt"}', "9" * 5000, "nul", '"']),
@@ -97,14 +113,6 @@ def values(message: type[wire.Message], **fixed: Any) -> st.SearchStrategy[dict[
     )
 
 
-def spell(fields: dict[str, Any]) -> bytes:
-    """Fields as JSON; one deeper than json.dumps() goes is a list of brackets."""
-    try:
-        return json.dumps(fields).encode()
-    except RecursionError:
-        return b'{"report":' + b"[" * 3000
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Acts
 
@@ -114,7 +122,7 @@ class Say:
     """A frame, whole; `stream` None is that of the invocation under way."""
 
     kind: int
-    payload: bytes
+    payload: bytes = field(repr=_short)
     stream: int | None = 0
     end: bool = False
     times: int = 1
@@ -231,12 +239,12 @@ class Script:
     """All that one lying function does."""
 
     moments: dict[str, Moment]
-    ready: dict[str, Any]
-    done: dict[str, Any]
-    restored: dict[str, Any]
-    response: dict[str, Any]
-    finished: dict[str, Any]
-    body: bytes
+    ready: dict[str, Any] = field(repr=_short)
+    done: dict[str, Any] = field(repr=_short)
+    restored: dict[str, Any] = field(repr=_short)
+    response: dict[str, Any] = field(repr=_short)
+    finished: dict[str, Any] = field(repr=_short)
+    body: bytes = field(repr=_short)
 
     @property
     def lies(self) -> bool:
