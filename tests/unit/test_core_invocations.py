@@ -569,8 +569,13 @@ async def test_what_a_drain_cannot_wait_for_is_told_and_closes_its_log(
             await trio.sleep(1)
             await core.invoker.drain(5)
 
-        assert [error.status for error in refused] == [503, 503]
-        assert calls == [b"1"]
-        end, report = core.messages()[-2:]
-        assert end.startswith("END RequestId:")
-        assert report.endswith("\tStatus: failure")
+        with pytest.raises(InvokeRefused, match="thawd is stopping"):
+            await core.invoker.invoke(invocation(version()))
+        await trio.lowlevel.checkpoint()
+        lines = core.messages()
+
+    # Out here: had the drain ended more than the invocations, the last lines in there would not have run.
+    assert [error.status for error in refused] == [503, 503]
+    assert calls == [b"1"]
+    assert lines[-2].startswith("END RequestId:")
+    assert lines[-1].endswith("\tStatus: failure")

@@ -66,8 +66,11 @@ class InvokerStatistics:
 class _Answer:
     """Where an invocation's task leaves what its client waits for, and learns that nobody does."""
 
-    queue: trio.CancelScope = field(factory=trio.CancelScope)
+    life: trio.CancelScope = field(factory=trio.CancelScope)
+    """Holds the task."""
     queued: bool = True
+    abandoned: bool = False
+    """Whether the client left while it was queued."""
     given: trio.Event = field(factory=trio.Event)
     outcome: Outcome | None = None
     error: Exception | None = None
@@ -85,7 +88,8 @@ class _Answer:
     def leave(self) -> None:
         """The client has gone: out of the queue, unless a machine has been had."""
         if self.queued:
-            self.queue.cancel()
+            self.abandoned = True
+            self.life.cancel()
 
 
 @define(eq=False)
@@ -100,7 +104,8 @@ class Invoker:
     _fleet: Fleet
     capacity_wait_s: float = 30.0
     queue_limit: int = QUEUED_BYTES
-    _running: int = 0
+    _under_way: set[_Answer] = field(factory=set)
+    _stopped: bool = False
     _queued: int = 0
     _queued_bytes: int = 0
     _succeeded: int = 0
@@ -112,7 +117,7 @@ class Invoker:
     def statistics(self) -> InvokerStatistics:
         """Figures of this moment."""
         return InvokerStatistics(
-            running=self._running,
+            running=len(self._under_way),
             queued=self._queued,
             queued_bytes=self._queued_bytes,
             succeeded=self._succeeded,
@@ -126,10 +131,11 @@ class Invoker:
         answer = _Answer()
         try:
             _check_state(invocation.version)
-            self._check_queue(invocation)
+            self._check_room(invocation)
         except InvokeRefused:
             self._refused += 1
             raise
+        self._under_way.add(answer)
         self._queued += 1
         self._queued_bytes += len(invocation.payload)
         self._nursery.start_soon(self._serve, invocation, answer)
@@ -146,15 +152,23 @@ class Invoker:
     async def drain(self, deadline_s: float) -> None:
         """Let invocations end, then end them: their clients get 503, their logs the last lines. For ever after."""
         with trio.move_on_after(deadline_s):
-            while self._running:
-                self._at_rest = trio.Event()
-                await self._at_rest.wait()
-        if self._running:
-            _log.warning("invocations.cut_short", running=self._running, waited_s=deadline_s)
-        self._nursery.cancel_scope.cancel()
+            await self._rest()
+        if self._under_way:
+            _log.warning("invocations.cut_short", running=len(self._under_way), waited_s=deadline_s)
+        self._stopped = True
+        for answer in self._under_way:
+            answer.life.cancel()
+        await self._rest()
 
-    def _check_queue(self, invocation: Invocation) -> None:
-        """Refuse what would make the queue too large. Raises `InvokeRefused`."""
+    async def _rest(self) -> None:
+        while self._under_way:
+            self._at_rest = trio.Event()
+            await self._at_rest.wait()
+
+    def _check_room(self, invocation: Invocation) -> None:
+        """Refuse what comes too late, or would make the queue too large. Raises `InvokeRefused`."""
+        if self._stopped:
+            raise InvokeRefused("ServiceException", 503, _STOPPING)
         if self._queued and self._queued_bytes + len(invocation.payload) > self.queue_limit:
             raise InvokeRefused(
                 "TooManyRequestsException",
@@ -164,16 +178,15 @@ class Invoker:
             )
 
     async def _serve(self, invocation: Invocation, answer: _Answer) -> None:
-        self._running += 1
         try:
-            with answer.queue:
+            with answer.life:
                 await self._answer(invocation, answer)
         finally:
             self._leave_queue(invocation, answer)
             answer.fail(InvokeRefused("ServiceException", 503, _STOPPING))
-            self._running -= 1
+            self._under_way.discard(answer)
             self._count(answer)
-            if not self._running:
+            if not self._under_way:
                 self._at_rest.set()
 
     def _leave_queue(self, invocation: Invocation, answer: _Answer) -> None:
@@ -184,7 +197,7 @@ class Invoker:
             self._queued_bytes -= len(invocation.payload)
 
     def _count(self, answer: _Answer) -> None:
-        if answer.queue.cancel_called:
+        if answer.abandoned:
             self._abandoned += 1
         elif answer.outcome is None:
             self._refused += 1
@@ -197,7 +210,7 @@ class Invoker:
         version = invocation.version
         try:
             async with self._fleet.pool(version).lease(wait_s=self.capacity_wait_s) as environment:
-                if answer.queue.cancel_called:
+                if answer.abandoned:
                     environment.reusable = True  # nothing was done with it
                     return
                 self._leave_queue(invocation, answer)
