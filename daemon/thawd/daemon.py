@@ -23,32 +23,31 @@ import fcntl
 import os
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
 
 from thawd.api.app import build
 from thawd.api.core import Core
-from thawd.catalog.models import Code, FunctionVersion, State
 from thawd.catalog.store import Catalog
-from thawd.check.clones import exchange
-from thawd.check.observe import observe
+from thawd.code.bundles import BundleStore
+from thawd.collect import Collector
 from thawd.config import TcpAddress, UnixAddress
 from thawd.engines.select import select_engine
-from thawd.errors import ConfigError
+from thawd.environments.host import Host
+from thawd.environments.start import start
+from thawd.errors import CatalogError, ConfigError
 from thawd.fleet.fleet import open_fleet
-from thawd.fleet.start import Starter
 from thawd.http import Guard, Server, open_tcp_listener, open_unix_listener
 from thawd.images.store import ImageStore
-from thawd.invoke.invoker import as_refusals, open_invoker
-from thawd.invoke.trial import How, Trial, try_start
-from thawd.observe.logbook import LogBook
-from thawd.observe.systemd import activated_sockets
-from thawd.publish.bundle import BundleStore
-from thawd.publish.publisher import Publisher, open_publisher
+from thawd.invoke.invoker import open_invoker
+from thawd.logs.book import LogBook
+from thawd.nurseries import helpers
+from thawd.publish.publisher import open_publisher
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
+from thawd.telemetry.systemd import activated_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,6 +104,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         snapshots.prepare()
         bundles = BundleStore(state / "code")
         bundles.prepare()
+        _check_belongs(catalog, snapshots, bundles)
         images = ImageStore(config.images_directory)
         logs = LogBook(state / "logs", config.limits.log_retention_mib << 20)
         stack.callback(logs.close)
@@ -114,34 +114,30 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             cache_file=state / "engine.json",
             images=images,
         )
-        emulated = "tcg" in engine.name
-
-        def find_disk(code: Code) -> Path:
-            return bundles.find(code.sha256).disk
-
-        starter = Starter(
+        bases = BaseSnapshots(
+            snapshots,
+            engine,
+            images,
+            state / "empty-code-disk",
+            config.limits.boot_deadline_s,
+            vcpus=config.vcpus,
+        )
+        host = Host(
             engine=engine,
             snapshots=snapshots,
-            bases=BaseSnapshots(
-                snapshots,
-                engine,
-                images,
-                state / "empty-code-disk",
-                config.limits.boot_deadline_s,
-                vcpus=config.vcpus,
-            ),
+            bases=bases,
             images=images,
-            find_disk=find_disk,
+            ready_disk=bundles.ready_disk,
             logs=logs,
             region=config.region,
             restore_limit_s=config.limits.restore_limit_s,
             boot_deadline_s=config.limits.boot_deadline_s,
-            init_limit_factor=_EMULATION_FACTOR if emulated else 1.0,
+            init_limit_factor=_EMULATION_FACTOR if engine.emulated else 1.0,
             skip_fixers={name: one.skip_fixers for name, one in config.functions.items()},
         )
         fleet = await stack.enter_async_context(
             open_fleet(
-                starter.start,
+                partial(start, host),
                 max_machines=config.pool.max_machines,
                 ready_target=config.pool.ready,
                 idle_s=config.pool.idle_seconds,
@@ -149,25 +145,15 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             )
         )
         publisher = await stack.enter_async_context(
-            open_publisher(starter, catalog, fleet, concurrency=config.pool.publish_concurrency)
-        )
-        invoker = await stack.enter_async_context(open_invoker(fleet))
-        _recover(catalog, publisher, starter)
-
-        async def trial(
-            version: FunctionVersion, how: str, events: list[bytes], pings: int
-        ) -> Trial:
-            with as_refusals(version):
-                return await try_start(starter, version, How(how), events, pings=pings)
-
-        async def clones(
-            version: FunctionVersion, events: list[Any], *, kernel_cloned: bool, fixers_off: bool
-        ) -> dict[str, Any]:
-            return exchange.as_json(
-                await observe(
-                    starter, version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
-                )
+            open_publisher(
+                host, snapshots, catalog, fleet, concurrency=config.pool.publish_concurrency
             )
+        )
+        invoker = await stack.enter_async_context(open_invoker(fleet, publisher.make_again))
+        publisher.recover()
+        collector = Collector(catalog, bundles, snapshots, bases, fleet.code_in_use)
+        tasks = await stack.enter_async_context(helpers())
+        tasks.start_soon(collector.run)
 
         server = Server(guard=Guard(config.allowed_hosts))
         app = build(
@@ -175,19 +161,23 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 catalog=catalog,
                 bundles=bundles,
                 logs=logs,
-                try_start=trial,
-                observe=clones,
-                find_zip=lambda code: bundles.find(code.sha256).zip,
+                images=images,
+                host=host,
+                fleet=fleet,
                 publisher=publisher,
                 invoker=invoker,
-                runtimes=lambda: tuple(image.runtime for image in images.list()),
+                collector=collector,
                 region=config.region,
                 account_id=config.account_id,
                 health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
                 statistics=lambda: {
                     "fleet": fleet.statistics(),
                     "invoker": invoker.statistics(),
+                    "publisher": publisher.statistics(),
+                    "collector": collector.statistics(),
+                    "catalog": catalog.statistics(),
                     "http": server.statistics(),
+                    "logs": logs.statistics(),
                 },
             )
         )
@@ -199,34 +189,18 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
             nursery.start_soon(invoker.drain, config.limits.drain_seconds)
 
 
-def _recover(catalog: Catalog, publisher: Publisher, starter: Starter) -> None:
-    """Bring catalog and disk together after a stop at any point.
+def _check_belongs(catalog: Catalog, snapshots: SnapshotStore, bundles: BundleStore) -> None:
+    """Refuse an empty catalog beside what an earlier one knew: the file was lost, not the functions.
 
-    A version that was being published starts again; snapshots without a row are removed; a row whose snapshot is gone
-    becomes Failed with the reason.
+    Raises `CatalogError`. Started all the same, everything else here would be nobody's, and swept away.
     """
-    known: set[tuple[str, str]] = set()
-    for version in catalog.all_versions():
-        if not version.snapshotted:
-            continue
-        known.add((version.function_name, version.version))
-        path = starter.snapshots.version_path(version.function_name, version.version)
-        if version.state is State.ACTIVE and not starter.snapshots.exists(path):
-            reason = "The snapshot is gone from disk. Publish the version again."
-            _log.error(
-                "version.snapshot_lost", function=version.function_name, version=version.version
-            )
-            catalog.set_state(
-                version.function_name,
-                version.version,
-                State.INACTIVE,
-                reason=reason,
-                reason_code="Restoring",
-            )
-    publisher.sweep(known)
-    for version in catalog.interrupted():
-        _log.info("version.resumed", function=version.function_name, version=version.version)
-        publisher.publish(version)
+    versions, packages = len(snapshots.function_versions()), len(bundles.digests())
+    if catalog.is_new() and (versions or packages):
+        raise CatalogError(
+            f"The catalog {catalog.path} is empty, and beside it lie the code of {packages} packages and the snapshots "
+            f"of {versions} versions",
+            hint=f"Restore it from a backup. To start afresh, move {snapshots.directory} and {bundles.directory} away",
+        )
 
 
 async def _listen(config: Config, doors: AsyncExitStack) -> list[trio.SocketListener]:

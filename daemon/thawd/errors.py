@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -60,6 +62,22 @@ class GuestError(ThawError):
 
 class CatalogError(ThawError):
     """The catalog refused a change (unknown function, state conflict, stale revision)."""
+
+
+class StorageError(ThawError):
+    """The file system refuses to keep what has to be kept: it is full, read-only or broken."""
+
+
+@contextmanager
+def storing(what: str, directory: Path) -> Iterator[None]:
+    """Turn what the file system refuses into a `StorageError` that names `what` (a noun phrase) and the way out."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{what} cannot be stored: {error}",
+            hint=room_on(directory, error) or f"See `dmesg` and `findmnt -T {directory}`",
+        ) from error
 
 
 class DaemonUnreachable(ThawError):

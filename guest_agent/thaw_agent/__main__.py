@@ -11,6 +11,7 @@ from typing import Final
 
 from . import channel, init
 from .agent import Agent
+from .language import Language
 from .loop import Loop
 from .system import System
 
@@ -25,7 +26,7 @@ def main() -> None:
         system = System()
         init.set_up(system)
         loop = Loop()
-        agent = Agent(loop, channel.open_port(), system)
+        agent = Agent(loop, channel.open_port(), system, Language.of_image(system))
         # What is allocated up to here lives for ever: clones should not touch (and so copy) it for a collection.
         gc.collect()
         gc.freeze()

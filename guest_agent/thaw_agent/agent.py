@@ -10,11 +10,12 @@ import contextlib
 import gc
 import json
 import os
+import select
 import time
 from _blake2 import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from . import environment, processes, supervisor, wire
+from . import control, environment, processes, supervisor, wire
 from . import init as machine
 from .cgroup import Cgroup
 from .channel import Channel
@@ -26,8 +27,7 @@ from .restore import sequence
 from .runtime_api import Event, RuntimeApi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from .language import Language
     from .system import System
 
 API_PORT: Final = 9001
@@ -38,8 +38,8 @@ _FLUSH_WITHIN_S: Final = 20.0
 _ENTROPY_BYTES: Final = 64
 _MOST_CONNECTIONS: Final = 100
 """Far ends that are told of connections shut; all are shut."""
-_LARGEST_REPORT: Final = 128 * 1024
-"""Bytes; what thaw_runtime keeps to."""
+_MOST_RECORDS: Final = 512
+"""Of a runtime at once, more than its socket holds: one that never stops writing must not keep the agent from its work."""
 _LARGEST_BODY: Final = wire.MAX_PAYLOAD // 2
 """Bytes of a posted error within INIT_FAILED or RESTORE_FAILED, escapes included."""
 _LONGEST_MESSAGE: Final = 4000
@@ -52,23 +52,26 @@ RESTORING: Final = "restoring"
 SERVING: Final = "serving"
 FAILED: Final = "failed"
 
+_REPORT_OF: Final = {INIT: control.FROZEN, RESTORING: control.THAWED}
+"""The report that is expected in a phase."""
+
 
 class Agent:
-    """One guest. Tests give it a `system` of their own, a free `port` and another `command`."""
+    """One guest. Tests give it a `system` of their own, a free `port` and another `language`."""
 
     def __init__(
         self,
         loop: Loop,
         channel: int,
         system: System,
+        language: Language,
         *,
         port: int = API_PORT,
         persistent: bool = True,
-        command: Callable[[wire.Init], list[str]] = supervisor.command,
     ) -> None:
         self._loop = loop
         self._system = system
-        self._command = command
+        self._language = language
         self.phase = BASE
         self._channel = Channel(loop, channel, self._on_frame, persistent=persistent)
         self._logs = Logs(loop, self._channel, self._running_stream)
@@ -79,6 +82,8 @@ class Agent:
         self._api: RuntimeApi | None = None
         self._runtime: supervisor.Runtime | None = None
         self._report: dict[str, Any] = {}
+        self._refused = 0
+        """Datagrams on the control socket that were no records, since INIT or RESTORE."""
         self._steps: dict[str, int] = {}
         self._phase_began = 0
         self._clock_off_ms = 0
@@ -147,14 +152,13 @@ class Agent:
         self._api = RuntimeApi(self, snap_start=init.initialization_type == "snap-start")
         api = f"127.0.0.1:{self.server.port}"
         self._traced = init.trace
-        start = {"type": "start", "skip_fixers": init.skip_fixers, "trace": init.trace}
         self._runtime = supervisor.Runtime.start(
             system,
-            self._command(init),
-            environment.variables(system, init, api=api, token=token),
+            self._language.command(init),
+            environment.variables(system, init, self._language, api=api, token=token),
             self._cgroup,
             self._logs.add,
-            first_message=json.dumps(start).encode(),
+            first_message=control.start(init.skip_fixers, trace=init.trace),
         )
         self._loop.watch(self._runtime.control.fileno(), READ, lambda _events: self._hear_runtime())
 
@@ -165,13 +169,11 @@ class Agent:
         self._clock_off_ms = (restore.clock_ns - time.time_ns()) // 1_000_000
         self._credentials.replace(restore.credentials)
         self._report = {}
+        self._refused = 0
         self._tell_runtime(
-            {
-                "type": "thaw",
-                "generation": restore.generation,
-                "entropy": _secret(bytes.fromhex(restore.entropy)).hex(),
-                "clock_ns": restore.clock_ns,
-            }
+            control.thaw(
+                restore.generation, restore.clock_ns, _secret(bytes.fromhex(restore.entropy))
+            )
         )
         system = self._system
         try:
@@ -223,7 +225,7 @@ class Agent:
         ready = wire.SnapshotReady(
             duration_us=took,
             steps=self._steps,
-            report=self._report,
+            report=self._told(),
             connections=ended[:_MOST_CONNECTIONS],
         )
         self._channel.send(ready.encode())
@@ -241,7 +243,7 @@ class Agent:
                 steps=self._steps,
                 runtime_us=took,
                 clock_off_ms=self._clock_off_ms,
-                report=self._report,
+                report=self._told(),
             )
         else:
             message = wire.InitDone(duration_us=took)
@@ -288,45 +290,56 @@ class Agent:
         self._channel.send(failed.encode())
 
     def _fail_restore(self, error_type: str, message: str, body: str = "") -> None:
+        self._hear_runtime()  # in the phase that it belongs to
         self.phase = FAILED
-        self._hear_runtime()
         self._logs.drain()
         failed = wire.RestoreFailed(
             error_type=error_type, message=message, body=body, steps=self._steps
         )
         self._channel.send(failed.encode())
 
-    def _tell_runtime(self, message: dict[str, Any]) -> None:
+    def _tell_runtime(self, record: bytes) -> None:
         # A runtime that does not listen (another language) has closed its end, or never reads; it loses nothing.
         if self._runtime is not None and self._runtime.control.fileno() >= 0:
             with contextlib.suppress(OSError):
-                self._runtime.control.send(json.dumps(message).encode())
+                self._runtime.control.send(record)
 
     def _hear_runtime(self) -> None:
-        """Take what thaw_runtime reports: what it froze, what it thawed, how long hooks took."""
-        control = self._runtime.control if self._runtime is not None else None
-        while control is not None and control.fileno() >= 0:
+        """Take what the runtime reports: what it froze, what it thawed, how long hooks took."""
+        for _ in range(_MOST_RECORDS):
+            end = self._runtime.control if self._runtime is not None else None
+            if end is None or end.fileno() < 0:
+                return
             try:
-                data = control.recv(_LARGEST_REPORT)
+                data = end.recv(control.LARGEST)
             except BlockingIOError:
                 return
             except OSError:
                 data = b""
-            if not data:
-                self._loop.forget(control.fileno())
-                control.close()
+            # Of nothing, only the poll tells whether it is the end or a datagram that holds nothing.
+            if not data and _hung_up(end.fileno()):
+                self._loop.forget(end.fileno())
+                end.close()
                 return
-            with contextlib.suppress(ValueError, RecursionError):
-                message = json.loads(data)
-                if not isinstance(message, dict):
-                    continue
-                if self._traced and isinstance(message.get("record"), dict):
-                    self._record(message["record"])
-                report = message.get("report")
-                # Once more encoded: text outside of ASCII takes more room then.
-                if isinstance(report, dict) and len(json.dumps(report)) <= _LARGEST_REPORT:
-                    self._report = report
-                    self._steps |= _steps_of(report)
+            try:
+                self._take_record(*control.split(data))
+            except control.Malformed:
+                self._refused += 1
+
+    def _take_record(self, kind: int, flags: int, body: bytes) -> None:
+        if kind == control.RECORD:
+            if self._traced:
+                self._record(control.record(body))
+        elif kind == _REPORT_OF.get(self.phase):
+            self._report = control.report(flags, body)
+            self._steps |= control.steps_of(self._report)
+        else:
+            raise control.Malformed(f"a record of kind {kind} while {self.phase}")
+
+    def _told(self) -> dict[str, Any]:
+        """The runtime's report, with the number of datagrams that nobody could read, if there were any."""
+        refused = {"refused": self._refused} if self._report and self._refused else {}
+        return {**self._report, **refused}
 
     def _record(self, record: dict[str, Any]) -> None:
         """Something a traced function did, to whoever checks it (`thaw check`)."""
@@ -374,6 +387,12 @@ class Agent:
             self._channel.flush(deadline_s=1.0)
 
 
+def _hung_up(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
 def _secret(entropy: bytes) -> bytes:
     """64 bytes for the language's generators, made of the host's so that they are not those that the kernel gets."""
     # Not by way of hashlib, which brings OpenSSL with it: in every clone this would be its first use.
@@ -399,12 +418,3 @@ def _error(body: bytes, otherwise: str) -> tuple[str, str]:
     if len(json.dumps(text)) > _LARGEST_BODY:
         text = json.dumps({"errorMessage": message, "errorType": otherwise})
     return message, text
-
-
-def _steps_of(report: dict[str, Any]) -> dict[str, int]:
-    """What took time in the runtime: thaw_runtime's own part, and the user's hooks together."""
-    steps: dict[str, int] = {}
-    with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
-        steps["thaw_runtime"] = int(report["us"])
-        steps["hooks"] = sum(int(hook["us"]) for hook in report["hooks"])
-    return steps

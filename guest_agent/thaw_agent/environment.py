@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 from . import credentials, wire
 
 if TYPE_CHECKING:
+    from .language import Language
     from .system import System
 
 TASK_ROOT: Final = "/var/task"
 RUNTIME_DIR: Final = "/var/runtime"
 
+_PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin", "/opt/bin")
+_LIBRARY_PATH: Final = (
+    RUNTIME_DIR,
+    f"{RUNTIME_DIR}/lib",
+    TASK_ROOT,
+    f"{TASK_ROOT}/lib",
+    "/opt/lib",
+)
 _KEYS: Final = (
     ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
     ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
@@ -37,16 +45,16 @@ _ABSENT_UNLESS_SET_HERE: Final = frozenset(
 """A function's own variables never have these names. Names that are always set below need not stand here."""
 
 
-def variables(system: System, init: wire.Init, *, api: str, token: str) -> dict[str, str]:
+def variables(
+    system: System, init: wire.Init, language: Language, *, api: str, token: str
+) -> dict[str, str]:
     """All variables of a function's runtime but those of its descriptors.
 
     `api` is `host:port` of the Runtime API and of the credentials endpoint, `token` opens the latter.
     """
     values = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
-        "LD_LIBRARY_PATH": (
-            f"{RUNTIME_DIR}:{RUNTIME_DIR}/lib:{TASK_ROOT}:{TASK_ROOT}/lib:/opt/lib"
-        ),
+        "PATH": ":".join([*language.path, *_PATH]),
+        "LD_LIBRARY_PATH": ":".join([*language.library_path, *_LIBRARY_PATH]),
         # Lambda has en_US.UTF-8; setlocale(3) fails for a locale that the image does not have.
         "LANG": "C.UTF-8",
         "LC_CTYPE": "C.UTF-8",
@@ -57,12 +65,13 @@ def variables(system: System, init: wire.Init, *, api: str, token: str) -> dict[
         "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
         "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
         "_AWS_XRAY_DAEMON_PORT": "2000",
+        **language.defaults(init),
     }
     # Whatever the user set wins over the above, and loses against what follows.
     own = init.environment
     values |= {name: own[name] for name in own if name not in _ABSENT_UNLESS_SET_HERE}
     values |= {
-        "PYTHONPATH": _python_path(system, init),
+        **language.search_paths(system, init),
         "AWS_LAMBDA_RUNTIME_API": api,
         "_HANDLER": init.handler,
         "AWS_REGION": init.region,
@@ -81,15 +90,8 @@ def variables(system: System, init: wire.Init, *, api: str, token: str) -> dict[
         values["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"http://{api}{credentials.PATH}"
         values["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = token
     else:
-        values |= dict(zip(_LOG_NAMES, (init.log_group, init.log_stream), strict=True))
         given = init.credentials or {}
         values |= {name: given[member] for name, member in _KEYS if member in given}
+    if init.initialization_type != "snap-start" or language.log_names_under_snapstart:
+        values |= dict(zip(_LOG_NAMES, (init.log_group, init.log_stream), strict=True))
     return values
-
-
-def _python_path(system: System, init: wire.Init) -> str:
-    """The user's own, the layers', and always the directory that the runtime interface client is in."""
-    layers = (f"/opt/python/lib/{init.runtime}/site-packages", "/opt/python")
-    parts = [path for path in layers if os.path.isdir(system.path(path))]
-    own = init.environment.get("PYTHONPATH")
-    return ":".join([own, *parts, RUNTIME_DIR] if own else [*parts, RUNTIME_DIR])

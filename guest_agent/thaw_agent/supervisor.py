@@ -52,18 +52,6 @@ _SIGNALS: Final = {
 """Go's words for the signals that end a process, which Lambda's messages have (syscall, zerrors_linux_amd64.go)."""
 
 
-def command(init: wire.Init) -> list[str]:
-    """What runs the handler: the language's official runtime interface client, in the user's wrapper if there is one.
-
-    Raises `ValueError` for a runtime this agent does not know.
-    """
-    if not init.runtime.startswith("python"):
-        raise ValueError(f"this image has no runtime {init.runtime}")
-    client = ["/usr/bin/python3", "-m", "awslambdaric", init.handler]
-    wrapper = init.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
-    return [wrapper, *client] if wrapper else client
-
-
 def mount_code(system: System) -> None:
     """The function's disk: `task` becomes /var/task, `opt` /opt, both read-only."""
     system.make_directory(_CODE_MOUNT)

@@ -288,7 +288,7 @@ class Init(Message):
     function_name: str
     function_version: str
     handler: str
-    runtime: str  # "python3.13"
+    runtime: str  # as the function names it
     memory_mib: int
     ephemeral_mib: int = 512
     timeout_s: int = 3

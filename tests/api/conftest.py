@@ -32,8 +32,8 @@ from thawd.catalog.models import State
 from thawd.catalog.store import Catalog
 from thawd.errors import BundleError, CatalogError
 from thawd.http import serve
-from thawd.invoke.model import InvokeRefused, Outcome
-from thawd.observe.logbook import LogBook
+from thawd.invoke.outcome import Answered, NotRun, Outcome, Reason
+from thawd.logs.book import LogBook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,14 +83,28 @@ class ZipFolder:
         (self.folder / digest.hexdigest()).write_bytes(data)
         return StoredZip(base64.b64encode(digest.digest()).decode(), len(data))
 
-    def find(self, code) -> Path:
-        return self.folder / base64.b64decode(code.sha256).hex()
+    def find_zip(self, code_sha256: str) -> Path:
+        return self.folder / base64.b64decode(code_sha256).hex()
 
     def load(self, version) -> types.ModuleType:
-        with zipfile.ZipFile(self.find(version.code)) as archive:
+        with zipfile.ZipFile(self.find_zip(version.code.sha256)) as archive:
             module = types.ModuleType("app")
             exec(archive.read("app.py"), module.__dict__)  # noqa: S102 - the test's own function
         return module
+
+
+class Images:
+    """An image store with one image."""
+
+    def list(self) -> list:
+        return [types.SimpleNamespace(runtime="python3.13")]
+
+
+class Collector:
+    """Collects nothing."""
+
+    def nudge(self) -> None:
+        pass
 
 
 @frozen
@@ -122,19 +136,11 @@ class StandIn:
     async def forget(self, *_) -> None:
         await trio.lowlevel.checkpoint()
 
-    async def try_start(self, *_):
-        raise InvokeRefused("ServiceException", 500, "There are no machines here")
-
     async def invoke(self, invocation) -> Outcome:
         await trio.lowlevel.checkpoint()
         version = invocation.version
         if version.state is not State.ACTIVE:
-            raise InvokeRefused(
-                "ResourceConflictException",
-                409,
-                "The operation cannot be performed at this time. "
-                f"The function is currently in the following state: {version.state}",
-            )
+            return NotRun(reason=Reason(version.state.lower()))
         context = types.SimpleNamespace(
             function_version=version.version,
             invoked_function_arn=invocation.invoked_arn,
@@ -155,7 +161,7 @@ class StandIn:
         else:
             log += "a line of the function\n"
         log += f"END RequestId: {invocation.request_id}\n"
-        return Outcome(
+        return Answered(
             payload=json.dumps(result).encode(),
             function_error=error,
             executed_version=version.version,
@@ -172,13 +178,13 @@ async def _run_daemon(folder: Path, started: SimpleQueue) -> None:
                 Core(
                     catalog=catalog,
                     bundles=zips,
-                    find_zip=zips.find,
                     publisher=stand_in,
                     logs=LogBook(folder / "logs"),
-                    try_start=stand_in.try_start,
-                    observe=stand_in.try_start,
                     invoker=stand_in,
-                    runtimes=lambda: ("python3.13",),
+                    images=Images(),
+                    collector=Collector(),
+                    host=None,
+                    fleet=None,
                 )
             )
             [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from thawd.check.lint import lint_path
+from thaw_check.lint import lint_path
 
 FOLDER = Path(
     os.environ.get("THAW_CHECK_CORPUS") or Path.home() / ".cache" / "thawd" / "check-corpus"

@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from engine_bed import (  # noqa: F401  fixtures
+    engine,
+    runtime_directory,
+    scratch,
+    spec,
+    template,
+)
 from live import FUNCTIONS, Daemon, create, publish
 
 from thawd.images.store import ImageStore

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from live import create
 
-from thawd.check.clones import exchange
-from thawd.check.findings import Level
+from thaw_check.clones import exchange
+from thaw_check.findings import Level
 from thawd.cli.clones import report_of
 
 if TYPE_CHECKING:
-    from thawd.check.findings import Finding
+    from thaw_check.findings import Finding
     from thawd.cli.client import Client
 
 EXAMPLES = Path(__file__).parents[2] / "runtimes" / "python" / "examples" / "check"

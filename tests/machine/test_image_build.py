@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from thawd import runtimes
 from thawd.engines.qemu.command import Platform
 from thawd.engines.qemu.engine import QemuEngine
 from thawd.images import recipe
@@ -89,7 +90,7 @@ print(json.dumps([platform.python_version(), sorted(failed)]))
 """
     version, failed = json.loads(in_guest_python(tree, program))
 
-    assert version == image.python_version
+    assert version == image.language_version
     assert set(failed) == ABSENT
 
 
@@ -123,15 +124,17 @@ def test_nothing_tells_where_it_was_built(tree):
     assert (tree / "etc/machine-id").read_bytes() == b""
 
 
-def test_the_agent_and_the_runtime_are_todays(tree):
-    for name, folder in {"thaw_agent": "usr/lib/thaw", "thaw_runtime": "var/runtime"}.items():
-        source = recipe.package(name)
+def test_the_agent_and_the_language_are_todays(tree):
+    runtime = runtimes.find(RUNTIME)
+    copied = {recipe.package("thaw_agent"): tree / "usr/lib/thaw/thaw_agent"}
+    for name, place in runtime.image.copy.items():
+        copied[runtime.directory / name] = tree / place
+    for source, place in copied.items():
         files = recipe.source_files(source)
         assert files
         for file in files:
-            assert (
-                file.read_bytes() == (tree / folder / name / file.relative_to(source)).read_bytes()
-            )
+            assert file.read_bytes() == (place / file.relative_to(source)).read_bytes()
+    assert (tree / "etc/thaw/runtime.json").read_text() == runtime.baked()
 
 
 def test_the_functions_user_can_read_all_and_write_only_where_all_may(tree):

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from engine_bed import image_files
 
 HERE = Path(__file__).parent
 LIMIT_S = 600
@@ -30,7 +31,6 @@ def load(name, path):
 
 
 build = load("nested_build", HERE / "nested" / "build.py")
-conformance = load("conformance", HERE / "test_engine_conformance.py")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def run_outer_guest(qemu, outer_guest, disk, directory):
 
 def test_the_conformance_suite_passes_on_kvm(qemu, outer_guest, tmp_path):
     """Every promise of an engine holds on KVM with the microvm board, none skipped but by the board's nature."""
-    kernel, initrd = conformance.image_files()
+    kernel, initrd = image_files()
     disk = tmp_path / "suite"
     build.suite_disk(disk, kernel, initrd)
     result, console, stderr = run_outer_guest(qemu, outer_guest, disk, tmp_path)

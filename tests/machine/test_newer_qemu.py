@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+SUITE = [HERE / "test_engine_conformance.py", HERE / "test_qemu.py"]
 _spec = importlib.util.spec_from_file_location("nested_build", HERE / "nested" / "build.py")
 build = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(build)
@@ -23,7 +24,7 @@ def test_the_conformance_suite_passes_on_qemu_10_by_emulation(images):
     if directory == Path(shutil.which("qemu-system-x86_64") or "").parent:
         pytest.skip("the host's own QEMU is 10 or newer: the suite itself has run on it")
     environment = os.environ | {"THAWD_TEST_QEMU": str(directory), "THAWD_TEST_ENGINES": "qemu-tcg"}
-    suite = [sys.executable, "-m", "pytest", "-q", str(HERE / "test_engine_conformance.py")]
+    suite = [sys.executable, "-m", "pytest", "-q", *map(str, SUITE)]
     result = subprocess.run(
         suite,
         env=environment,

@@ -22,14 +22,15 @@ from live import FUNCTIONS
 
 from thawd.catalog.models import ApplyOn, Code, FunctionVersion
 from thawd.cli.packing import bundle
+from thawd.code.bundles import BundleStore
 from thawd.engines.qemu.command import Platform
 from thawd.engines.qemu.engine import QemuEngine
-from thawd.fleet.start import Starter
+from thawd.environments.host import Host
+from thawd.environments.restore import restored
+from thawd.environments.snapshot import Taken, take_snapshot
+from thawd.environments.trial import hand
 from thawd.images.store import ImageStore
-from thawd.invoke.trial import hand
-from thawd.observe.logbook import LogBook
-from thawd.publish.bundle import BundleStore
-from thawd.publish.snapshot import Taken, take_snapshot
+from thawd.logs.book import LogBook
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
 
@@ -84,30 +85,31 @@ async def observe(folder: Path, images: Path) -> Seen:
     engine = await QemuEngine.find(Platform.TCG, runtime_directory=folder / "run")
     image_store = ImageStore(images)
     logs = LogBook(folder / "logs")
-    starter = Starter(
+    host = Host(
         engine=engine,
         snapshots=store,
         bases=BaseSnapshots(store, engine, image_store, folder / "placeholder", 120.0, vcpus=2),
         images=image_store,
-        find_disk=lambda _: code.disk,
+        ready_disk=lambda _: bundles.ready_disk(code.code_sha256_base64),
         logs=logs,
         region="us-east-1",
         restore_limit_s=30.0,
     )
     generation_id = uuid4()
     async with store.scratch() as scratch:
-        taken = await take_snapshot(starter, VERSION, scratch, generation_id=generation_id)
-        renewed = [await clone(starter, taken) for _ in range(CLONES)]
+        taken = await take_snapshot(host, VERSION, scratch, generation_id=generation_id)
+        renewed = [await clone(host, taken) for _ in range(CLONES)]
         # A clone with its template's generation id gives the kernel no reason to renew its generator by itself.
-        left = [await clone(starter, taken, generation_id) for _ in range(2)]
+        left = [await clone(host, taken, generation_id) for _ in range(2)]
     logs.close()
     return Seen(renewed, left)
 
 
-async def clone(starter: Starter, taken: Taken, generation_id: UUID | None = None) -> Clone:
+async def clone(host: Host, taken: Taken, generation_id: UUID | None = None) -> Clone:
     """One restore; without a renewal of the kernel's generator if it has the template's `generation_id`."""
     event = {"counts": counts(taken.snapshot.memory), "before": BEFORE, "after": AFTER}
-    async with starter.restored(
+    async with restored(
+        host,
         VERSION,
         snapshot=taken.snapshot,
         reseed_kernel=generation_id is None,

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from thaw_agent import init, wire
 from thaw_agent.agent import Agent
+from thaw_agent.language import Language
 from thaw_agent.loop import Loop
 from thaw_agent.system import System
+from thawd import runtimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +33,11 @@ KEYS = {
     "Token": "token",
     "Expiration": "2030-01-01T00:00:00Z",
 }
+
+
+def python() -> Language:
+    """What the image of Python says of it."""
+    return Language(json.loads(runtimes.find("python3.13").baked()))
 
 
 class PretendedSystem(System):
@@ -177,7 +184,12 @@ class Client:
 class Bed:
     """A base machine with its agent up. The test is the host and, where it wants to be, the runtime."""
 
-    def __init__(self, root: Path, command: Callable[[wire.Init], list[str]] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        command: Callable[[wire.Init], list[str]] | None = None,
+        language: Language | None = None,
+    ) -> None:
         self.system = PretendedSystem(root)
         init.set_up(self.system)
         self.loop = Loop()
@@ -185,13 +197,10 @@ class Bed:
         ours.setblocking(False)
         self.host = ours
         self._theirs = theirs
+        language = language or python()
+        language.command = command or (lambda _init: ["/bin/sleep", "60"])
         self.agent = Agent(
-            self.loop,
-            theirs.fileno(),
-            self.system,
-            port=0,
-            persistent=False,
-            command=command or (lambda _init: ["/bin/sleep", "60"]),
+            self.loop, theirs.fileno(), self.system, language, port=0, persistent=False
         )
         self.clients: list[Client] = []
         self.frames: list[wire.Frame] = []

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
 from thawd.catalog.models import ApplyOn, Code, FunctionVersion, State
+from thawd.code.bundles import Disk
 from thawd.engines.testing import FakeEngine
+from thawd.environments.host import Host
+from thawd.environments.start import start
 from thawd.fleet.fleet import Fleet, open_fleet
-from thawd.fleet.start import Starter
 from thawd.guest.testing import FakeFunction
 from thawd.invoke.invoker import Invoker, open_invoker
-from thawd.invoke.model import Invocation
-from thawd.observe.logbook import LogBook
+from thawd.invoke.outcome import Invocation
+from thawd.logs.book import LogBook
 from thawd.publish.publisher import Publisher, open_publisher
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    import trio
+
+    from thawd.catalog.store import Catalog
+    from thawd.engines.testing import FakeMachine
 
 CODE = Code(sha256="sha", size=1)
 
@@ -33,6 +41,8 @@ class FakeImage:
     kernel: Path = Path("vmlinux")
     initrd: Path = Path("initrd")
     root: Path = Path("root")
+    log_name: str = "python:3.13"
+    must_report: str = "thaw_runtime"
 
 
 class FakeImages:
@@ -58,15 +68,20 @@ class States:
         self.seen[function_name, version] = (state, reason, reason_code)
 
 
+async def ready_disk(sha256: str) -> Disk:
+    return Disk(Path(f"disk-{sha256}"), f"digest of {sha256}")
+
+
 @frozen(kw_only=True)
 class Core:
     engine: FakeEngine
     function: FakeFunction
-    starter: Starter
+    host: Host
+    snapshots: SnapshotStore
     fleet: Fleet
     publisher: Publisher
     invoker: Invoker
-    states: States
+    states: Catalog | States
     logs: LogBook
 
     def messages(self, version: str = "1") -> list[str]:
@@ -117,38 +132,46 @@ async def running_core(
     idle_s: float = 300,
     capacity_wait_s: float = 30,
     budget_bytes: int | None = None,
+    skip_fixers: Mapping[str, tuple[str, ...]] | None = None,
+    states: Catalog | States | None = None,
+    guest: Callable[[trio.abc.Stream, FakeMachine], Awaitable[None]] | None = None,
+    log_bytes: int = 16 << 20,
+    ready_disk: Callable[[str], Awaitable[Disk]] = ready_disk,
 ) -> AsyncIterator[Core]:
+    """`states` may be a real catalog; `guest` plays every machine's agent instead of `function`'s."""
     function = function or FakeFunction()
-    engine = FakeEngine(guest=function.guest)
+    engine = FakeEngine(guest=guest or function.guest)
     store = SnapshotStore(tmp_path / "snapshots")
     store.prepare()
     images = FakeImages()
-    logs = LogBook(tmp_path / "logs")
-    starter = Starter(
+    logs = LogBook(tmp_path / "logs", log_bytes)
+    host = Host(
         engine=engine,
         snapshots=store,
         bases=BaseSnapshots(store, engine, images, tmp_path / "placeholder"),
         images=images,
-        find_disk=lambda _code: tmp_path / "disk",
+        ready_disk=ready_disk,
         logs=logs,
         region="us-east-1",
+        skip_fixers=skip_fixers or {},
     )
-    states = States({})
+    states = States({}) if states is None else states
     async with (
         open_fleet(
-            starter.start,
+            partial(start, host),
             max_machines=max_machines,
             ready_target=ready_target,
             idle_s=idle_s,
             budget_bytes=budget_bytes,
         ) as fleet,
-        open_publisher(starter, states, fleet, concurrency=2) as publisher,
-        open_invoker(fleet, capacity_wait_s=capacity_wait_s) as invoker,
+        open_publisher(host, store, states, fleet, concurrency=2) as publisher,
+        open_invoker(fleet, publisher.make_again, capacity_wait_s=capacity_wait_s) as invoker,
     ):
         yield Core(
             engine=engine,
             function=function,
-            starter=starter,
+            host=host,
+            snapshots=store,
             fleet=fleet,
             publisher=publisher,
             invoker=invoker,

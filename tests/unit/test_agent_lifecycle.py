@@ -13,8 +13,18 @@ from agent_bed import KEYS, Bed
 
 from thaw_agent import wire
 from thaw_agent.agent import FROZEN, SERVING
+from thaw_runtime import protocol
 
 RUNTIME = "/2018-06-01/runtime"
+NONSENSE = [
+    b"",
+    b"not a record",
+    b'{"report": {"us": 1, "hooks": 7}}',
+    b"\x01\x81\x00\x00\xff\xff\xff\xff",
+    protocol.report(protocol.FROZEN, 1, version="3")[:-1],
+    bytes(200_000),
+]
+"""What user code may write to the control socket."""
 
 
 @pytest.fixture
@@ -161,7 +171,9 @@ class TestInit:
             bed.until(lambda: wire.Kind.LOG in [frame.kind for frame in bed.frames])
 
             ((_, _, text),) = bed.logs()
-            assert json.loads(text) == {"type": "start", "skip_fixers": ["numpy"], "trace": True}
+            kind, flags, body = protocol.split(text.encode())
+            assert (kind, flags) == (protocol.START, protocol.TRACE)
+            assert protocol.names(body) == ["numpy"]
 
 
 class TestSnapshot:
@@ -321,7 +333,7 @@ class TestThawRuntime:
     """The control descriptor, with the test as thaw_runtime: the other end, taken over from a process without one."""
 
     @pytest.fixture
-    def control(self, bed, monkeypatch):
+    def channel(self, bed, monkeypatch):
         ends = []
         pair = socket.socketpair
 
@@ -336,47 +348,67 @@ class TestThawRuntime:
         yield ends[0]
         ends[0].close()
 
-    def test_reports_travel_and_times_become_steps(self, bed, control):
-        report = {"us": 900, "hooks": [{"name": "a", "us": 40, "ok": True}], "notes": ["n"]}
-        assert json.loads(control.recv(65536))["type"] == "start"
-        control.send(json.dumps({"type": "frozen", "report": report}).encode())
+    def test_reports_travel_and_times_become_steps(self, bed, channel):
+        hooks = [{"name": "a", "us": 40, "ok": True}]
+        assert protocol.split(channel.recv(65536)) == (protocol.START, 0, b"")
+        channel.send(
+            protocol.report(protocol.FROZEN, 900, version="3.13.5", hooks=hooks, notes=["n"])
+        )
         client = bed.client()
         client.ask("GET", f"{RUNTIME}/restore/next")
         ready = wire.SnapshotReady.decode(bed.take(wire.Kind.SNAPSHOT_READY).payload)
-        assert ready.report == report
+        about = {"runtime": "thaw_runtime", "version": "3.13.5"}
+        assert ready.report == {"us": 900, "hooks": hooks, "fixers": [], "notes": ["n"], **about}
         assert (ready.steps["thaw_runtime"], ready.steps["hooks"]) == (900, 40)
 
         bed.restore()
         assert client.answer().status == 200
-        thaw = json.loads(control.recv(65536))
-        control.send(json.dumps({"type": "thawed", "report": {"us": 7, "hooks": []}}).encode())
+        kind, _, body = protocol.split(channel.recv(65536))
+        channel.send(protocol.report(protocol.THAWED, 7, version="3.13.5"))
         client.ask("GET", f"{RUNTIME}/invocation/next")
         done = wire.Restored.decode(bed.take(wire.Kind.RESTORED).payload)
-        assert (thaw["type"], thaw["generation"]) == ("thaw", 3)
-        assert done.report == {"us": 7, "hooks": []}
+        assert kind == protocol.THAW
+        assert int.from_bytes(body[:8]) == 3
+        assert done.report == {"us": 7, "hooks": [], "fixers": [], "notes": [], **about}
         assert done.steps["thaw_runtime"] == 7
 
-    def test_the_runtimes_secret_is_not_the_kernels(self, bed, control):
-        control.recv(65536)
+    def test_the_runtimes_secret_is_not_the_kernels(self, bed, channel):
+        channel.recv(65536)
         client = bed.client()
         client.ask("GET", f"{RUNTIME}/restore/next")
         bed.take(wire.Kind.SNAPSHOT_READY)
         bed.restore()
         assert client.answer().status == 200
-        secret = bytes.fromhex(json.loads(control.recv(65536))["entropy"])
+        secret = protocol.entropy(protocol.split(channel.recv(65536))[2])
 
         assert len(secret) == 64
         assert secret != bed.system.entropy[-1]
 
-    @pytest.mark.parametrize(
-        "data", [b"not json", b"[1]", b'{"report": 1}', b'{"report": {"us": {}}}']
-    )
-    def test_nonsense_from_the_runtime_is_no_fault(self, bed, control, data):
-        control.send(data)
-        bed.settle()
-        bed.client().ask("GET", f"{RUNTIME}/restore/next")
+    @pytest.mark.parametrize("data", NONSENSE)
+    def test_nonsense_from_the_runtime_is_no_fault_and_is_counted(self, bed, channel, data):
+        """In the snapshot as in the clone, whatever it is, the runtime's own report counts."""
+        client = bed.client()
+        channel.send(data)
+        channel.send(protocol.report(protocol.FROZEN, 5, version="3"))
+        client.ask("GET", f"{RUNTIME}/restore/next")
+        ready = wire.SnapshotReady.decode(bed.take(wire.Kind.SNAPSHOT_READY).payload)
+        bed.restore()
+        assert client.answer().status == 200
+        channel.send(data)
+        channel.send(protocol.report(protocol.THAWED, 6, version="3"))
+        channel.send(data)
+        client.ask("GET", f"{RUNTIME}/invocation/next")
+        restored = wire.Restored.decode(bed.take(wire.Kind.RESTORED).payload)
 
-        bed.take(wire.Kind.SNAPSHOT_READY)
+        assert (ready.report["us"], ready.report["refused"]) == (5, 1)
+        assert (restored.report["us"], restored.report["refused"]) == (6, 2)
+
+    def test_reports_out_of_their_time_are_not_heard(self, bed, channel):
+        channel.send(protocol.report(protocol.THAWED, 5, version="3"))
+        bed.client().ask("GET", f"{RUNTIME}/restore/next")
+        ready = wire.SnapshotReady.decode(bed.take(wire.Kind.SNAPSHOT_READY).payload)
+
+        assert ready.report == {}
 
 
 class TestInvocations:

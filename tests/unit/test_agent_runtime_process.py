@@ -6,9 +6,10 @@ import os
 import signal
 
 import pytest
-from agent_bed import IDENTITY, KEYS
+from agent_bed import IDENTITY, KEYS, python
 
 from thaw_agent import environment, supervisor, wire
+from thaw_agent.language import Language
 from thaw_agent.system import System
 
 SNAP_START_ONLY = {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"}
@@ -53,7 +54,9 @@ def init(kind="snap-start", **members):
 def variables(tmp_path):
     def make(*arguments, **members):
         message = init(*arguments, **members)
-        return environment.variables(Files(tmp_path), message, api="127.0.0.1:9001", token="t0")
+        return environment.variables(
+            Files(tmp_path), message, python(), api="127.0.0.1:9001", token="t0"
+        )
 
     return make
 
@@ -143,16 +146,68 @@ class TestVariables:
 
 class TestCommand:
     def test_it_is_the_languages_own_client(self):
-        assert supervisor.command(init())[1:] == ["-m", "awslambdaric", "app.handler"]
+        assert python().command(init())[1:] == ["-m", "awslambdaric", "app.handler"]
 
     def test_a_wrapper_gets_it_as_its_arguments(self):
         wrapped = init(environment={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"})
 
-        assert supervisor.command(wrapped) == ["/opt/wrap", *supervisor.command(init())]
+        assert python().command(wrapped) == ["/opt/wrap", *python().command(init())]
 
     def test_an_unknown_runtime_is_named(self):
         with pytest.raises(ValueError, match=r"no runtime nodejs24\.x"):
-            supervisor.command(init(runtime="nodejs24.x"))
+            python().command(init(runtime="nodejs24.x"))
+
+    def test_a_handlers_name_may_have_braces(self):
+        assert python().command(init(handler="{runtime}.{x"))[-1] == "{runtime}.{x"
+
+
+class TestAnotherLanguage:
+    @pytest.fixture
+    def language(self):
+        return Language(
+            {
+                "runtime": "node24",
+                "command": ["/var/lang/bin/node", "--memory={memory_mib}", "{runtime}/{handler}"],
+                "environment": {
+                    "path": ["/var/lang/bin"],
+                    "library_path": ["/var/lang/lib"],
+                    "defaults": {"NODE_RUNTIME": "{runtime}"},
+                    "search": {"NODE_PATH": {"layers": ["/opt/{runtime}"], "always": ["/a", "/b"]}},
+                    "log_names_under_snapstart": True,
+                },
+            }
+        )
+
+    @pytest.fixture
+    def variables(self, tmp_path, language):
+        def make(**members):
+            message = init(runtime="node24", **members)
+            return environment.variables(Files(tmp_path), message, language, api="a:1", token="t")
+
+        return make
+
+    def test_it_has_its_own_command_and_variables(self, language, variables):
+        values = variables()
+
+        assert language.command(init(runtime="node24")) == [
+            "/var/lang/bin/node",
+            "--memory=256",
+            "node24/app.handler",
+        ]
+        assert values["LD_LIBRARY_PATH"].startswith("/var/lang/lib:/var/runtime:")
+        assert values["NODE_RUNTIME"] == "node24"
+        assert values["NODE_PATH"] == "/a:/b"
+        assert values["AWS_LAMBDA_LOG_STREAM_NAME"] == "2026/11/23/[7]abc"
+        assert "PYTHONPATH" not in values
+
+    def test_the_functions_own_win(self, variables, tmp_path):
+        (tmp_path / "opt/node24").mkdir(parents=True)
+        own = {"NODE_RUNTIME": "mine", "NODE_PATH": "/mine", "PYTHONPATH": "/task"}
+        values = variables(environment=own)
+
+        assert values["NODE_RUNTIME"] == "mine"
+        assert values["NODE_PATH"] == "/mine:/opt/node24:/a:/b"
+        assert values["PYTHONPATH"] == "/task"
 
 
 class TestExited:

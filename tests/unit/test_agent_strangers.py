@@ -67,43 +67,6 @@ def test_an_error_of_ordinary_size_reaches_the_host_as_it_was_posted(bed):
     assert (failed.message, failed.body) == ("no t\u00e9a", body)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"[" * 100_000,
-        b'{"report": {"us": 1e999, "hooks": []}}',
-        b'{"report": {"us": NaN, "hooks": []}}',
-        b'{"report": {"us": 1, "hooks": [{"us": 1e999}]}}',
-        b'{"report": {"us": "' + b"1" * 5000 + b'", "hooks": []}}',
-    ],
-)
-def test_a_report_of_nonsense_is_no_fault(bed, data):
-    bed.start("snap-start")
-
-    class Control:
-        """The agent's end of the control socket, with one message in it."""
-
-        messages = [data]  # noqa: RUF012 - one test's own
-
-        def fileno(self):
-            return 0
-
-        def recv(self, _size):
-            if not self.messages:
-                raise BlockingIOError
-            return self.messages.pop()
-
-    runtime = bed.agent._runtime
-    control, runtime.control = runtime.control, Control()
-    try:
-        bed.agent._hear_runtime()
-    finally:
-        runtime.control = control
-    bed.client().ask("GET", f"{RUNTIME}/restore/next")
-
-    bed.take(wire.Kind.SNAPSHOT_READY)
-
-
 @pytest.mark.parametrize("data", [b"x\n", b"hi there\n", b"\xa5\n", b"a longer line than 16\n"])
 def test_text_on_the_telemetry_descriptor_is_shown_as_soon_as_it_can_be_no_frame(data):
     assert [text for _, _, text in Frames().feed(data)] == [data[:-1]]

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import trio
 from attrs import define, field, frozen
+from stand_ins import core
 
 from thawd.api.app import build
-from thawd.api.core import Core
 from thawd.catalog.models import State
 from thawd.catalog.store import Catalog
-from thawd.errors import BundleError
+from thawd.errors import BundleError, StorageError
 from thawd.http import Request, RequestRefused
-from thawd.invoke.model import InvokeRefused, Outcome
-from thawd.observe.logbook import LogBook
+from thawd.invoke.outcome import Answered, NotRun, Reason
+from thawd.logs.book import LogBook
 
 
 @frozen
@@ -42,7 +42,7 @@ class Fakes:
     catalog: Catalog
     asked: list = field(factory=list)
     bundle_error: Exception | None = None
-    invoke_error: Exception | None = None
+    not_run: NotRun | None = None
     forgetting: trio.Event | None = None
 
     async def add(self, _):
@@ -50,6 +50,9 @@ class Fakes:
         if self.bundle_error:
             raise self.bundle_error
         return Bundle()
+
+    def find_zip(self, _):
+        raise StorageError("gone", hint="Update the function's code again")
 
     def publish(self, version):
         self.asked.append(("publish", version.function_name, version.version))
@@ -61,13 +64,10 @@ class Fakes:
         self.asked.append(("forget", name, version))
 
     async def invoke(self, invocation):
-        if self.invoke_error:
-            raise self.invoke_error
+        if self.not_run:
+            return self.not_run
         self.asked.append(invocation)
-        return Outcome(payload=invocation.payload, function_error=None, executed_version="1")
-
-    async def try_start(self, *_):
-        raise NotImplementedError
+        return Answered(payload=invocation.payload, function_error=None, executed_version="1")
 
 
 @pytest.fixture
@@ -80,16 +80,12 @@ def fakes(tmp_path):
 def call(fakes, tmp_path):
     """Makes a request and returns status, headers and body, parsed if it is JSON."""
     app = build(
-        Core(
+        core(
             catalog=fakes.catalog,
             bundles=fakes,
             logs=LogBook(tmp_path / "logs"),
-            try_start=fakes.try_start,
-            observe=fakes.try_start,
-            find_zip=lambda _: tmp_path / "f.zip",
             publisher=fakes,
             invoker=fakes,
-            runtimes=lambda: ("python3.13",),
             health=lambda: {"engine": "fake"},
             statistics=lambda: {"bundle": Bundle(), "paths": {Path("/a"), Path("/a")}},
         )
@@ -229,11 +225,35 @@ async def test_no_payload_is_an_empty_object(call, function):
 
 
 async def test_throttling_says_when_and_why(call, fakes, function):
-    fakes.invoke_error = InvokeRefused("TooManyRequestsException", 429, "Rate Exceeded.")
+    fakes.not_run = NotRun(reason=Reason.THROTTLED)
     status, headers, body = await call("POST", f"{FUNCTIONS}/f/invocations")
 
     assert (status, headers["retry-after"]) == (429, "1")
     assert body["Reason"] == "ConcurrentInvocationLimitExceeded"
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (Reason.PENDING, (409, "ResourceConflictException")),
+        (Reason.NOT_READY, (409, "SnapStartNotReadyException")),
+        (Reason.FAILED, (409, "ResourceConflictException")),
+        (Reason.DELETED, (404, "ResourceNotFoundException")),
+        (Reason.THROTTLED, (429, "TooManyRequestsException")),
+        (Reason.RESTORE_TIMEOUT, (408, "SnapStartTimeoutException")),
+        (Reason.RESTORE_FAILED, (400, "SnapStartException")),
+        (Reason.SYSTEM, (500, "ServiceException")),
+        (Reason.STOPPING, (503, "ServiceException")),
+    ],
+)
+async def test_why_an_invocation_was_not_run_has_lambdas_name_and_status(
+    call, fakes, function, reason, expected
+):
+    fakes.not_run = NotRun(reason=reason, detail="The cause.")
+
+    status, headers, _ = await call("POST", f"{FUNCTIONS}/f/invocations")
+
+    assert (status, headers["x-amzn-errortype"]) == expected
 
 
 @pytest.mark.parametrize("marker", ["x", "e30=", base64.b64encode(b'["a"]').decode(), "W10="])
@@ -281,16 +301,12 @@ async def test_what_http_refuses_has_lambdas_form():
     with Catalog.open(Path(":memory:")) as catalog:
         fakes = Fakes(catalog)
         app = build(
-            Core(
+            core(
                 catalog=catalog,
                 bundles=fakes,
                 logs=LogBook(Path("unused")),
-                try_start=fakes.try_start,
-                observe=fakes.try_start,
-                find_zip=lambda _: Path("unused"),
                 publisher=fakes,
                 invoker=fakes,
-                runtimes=tuple,
             )
         )
         answer = app.refuse(RequestRefused(405, headers=[("Allow", "GET")]), "an-id")
@@ -345,7 +361,7 @@ async def test_whole_surrogate_pairs_and_other_escapes_are_text(call, function):
 async def test_an_event_is_any_json_and_its_numbers_are_the_functions(
     call, fakes, function, event, accepted
 ):
-    fakes.invoke_error = InvokeRefused("TooManyRequestsException", 429, "It reached the core.")
+    fakes.not_run = NotRun(reason=Reason.THROTTLED)
     status, *_ = await call("POST", f"{FUNCTIONS}/f/invocations", event)
 
     assert status == (429 if accepted else 400)

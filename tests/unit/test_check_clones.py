@@ -15,7 +15,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thawd.check.clones import (
+from thaw_check.clones import (
     Answer,
     ColdStart,
     Global,
@@ -25,8 +25,8 @@ from thawd.check.clones import (
     compare,
     findings,
 )
-from thawd.check.clones.atoms import atoms, capacity_bits, chance_bits, shape
-from thawd.check.findings import Level
+from thaw_check.clones.atoms import atoms, capacity_bits, chance_bits, shape
+from thaw_check.findings import Level
 
 NOW = 1_790_000_000.0
 EVENTS = (

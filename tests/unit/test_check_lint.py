@@ -12,9 +12,9 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thawd.check.findings import Level
-from thawd.check.lint import RULES, lint_path, lint_source
-from thawd.errors import BundleError
+from thaw_check.errors import CheckError
+from thaw_check.findings import Level
+from thaw_check.lint import RULES, lint_path, lint_source
 
 CASES = Path(__file__).parent / "check_cases"
 HAZARDS = [rule for rule in RULES if rule != "SNAP000"]
@@ -206,7 +206,7 @@ class TestBundles:
 
     @pytest.mark.parametrize("name", ["absent", "absent.zip"])
     def test_nothing_there(self, tmp_path, name):
-        with pytest.raises(BundleError, match=f"{name} cannot be read: No such file"):
+        with pytest.raises(CheckError, match=f"{name} cannot be read: No such file"):
             lint_path(tmp_path / name)
 
     def test_no_such_source(self, tmp_path):
@@ -220,7 +220,7 @@ class TestBundles:
     def test_neither_source_nor_zip(self, tmp_path):
         (tmp_path / "x.bin").write_bytes(b"\x00\x01")
 
-        with pytest.raises(BundleError, match="neither Python source nor a zip"):
+        with pytest.raises(CheckError, match="neither Python source nor a zip"):
             lint_path(tmp_path / "x.bin")
 
     def test_a_damaged_member_is_a_finding(self, archive):
@@ -341,7 +341,7 @@ class TestHostileSource:
     @settings(max_examples=60, deadline=None)
     @given(st.binary(max_size=200))
     def test_any_bytes(self, data):
-        from thawd.check.lint.files import SourceFile
-        from thawd.check.lint.linter import lint_files
+        from thaw_check.lint.files import SourceFile
+        from thaw_check.lint.linter import lint_files
 
         assert lint_files([SourceFile("x.py", lambda: data)], subject="x").files == 1

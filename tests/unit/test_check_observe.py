@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from core import running_core, version
 
+from thaw_check.clones import Verdict, compare, exchange
+from thaw_check.clones.page import findings, sections
 from thawd.catalog.models import ApplyOn
-from thawd.check.clones import Verdict, compare, exchange
-from thawd.check.clones.page import findings, sections
-from thawd.check.observe import observe
 from thawd.cli.clones import report_of
-from thawd.fleet.start import Starter
+from thawd.clonetest.observe import observe_clones
+from thawd.environments.host import Host
 from thawd.guest.testing import Exit, FakeFunction, HandlerError
-from thawd.observe.logbook import LogBook
+from thawd.logs.book import LogBook
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from trio.testing import MockClock
 
-    from thawd.check.clones import Observed
+    from thaw_check.clones import Observed
 
 EVENTS = [{}, {"n": 1}]
 
@@ -58,10 +58,10 @@ async def observed(
     tmp_path: Path, function: FakeFunction, events: list[Any] = EVENTS, **options: Any
 ) -> Observed:
     async with running_core(tmp_path, function) as core:
-        seen = await observe(core.starter, version(), events, **options)
+        seen = await observe_clones(core.host, version(), events, **options)
         assert core.messages() == [], "a check is no part of the version's log"
         assert not list((tmp_path / "snapshots").glob(".new-*"))
-        assert core.starter.snapshots.function_versions() == []
+        assert core.snapshots.function_versions() == []
     return seen
 
 
@@ -121,7 +121,7 @@ async def test_worst_case_and_without_fixers_reach_the_guest(
 async def test_latest_can_be_tested_too(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with running_core(tmp_path, FakeFunction()) as core:
         latest = version("$LATEST", snap_start=ApplyOn.NONE)
-        assert len((await observe(core.starter, latest, EVENTS)).starts) == 2
+        assert len((await observe_clones(core.host, latest, EVENTS)).starts) == 2
 
 
 @pytest.mark.parametrize(
@@ -225,9 +225,9 @@ async def test_observations_survive_the_way_to_the_command_line(
 
 def test_the_log_of_a_check_is_nobodys(tmp_path: Path) -> None:
     book = LogBook(tmp_path)
-    starter = Starter(
-        engine=None, snapshots=None, bases=None, images=None, find_disk=None, logs=book, region="",
+    host = Host(
+        engine=None, snapshots=None, bases=None, images=None, ready_disk=None, logs=book, region="",
     )  # fmt: skip
-    starter.open_log(version(), kept=False).write("line", at_s=0)
+    host.open_log(version(), kept=False).write("line", at_s=0)
 
     assert list(book.tail("f", "1", 10)) == []

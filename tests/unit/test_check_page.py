@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thawd.check.lint import RULES
+from thaw_check.lint import RULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "lint.md"
-MARK = "<!-- rules: written by `python tests/unit/test_check_page.py` from daemon/thawd/check/lint/rules.py -->\n"
+MARK = "<!-- rules: written by `python tests/unit/test_check_page.py` from daemon/thaw_check/lint/rules.py -->\n"
 
 
 def rules_as_markdown():

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from thawd.check.clones import Verdict, compare, exchange, findings
-from thawd.check.findings import Level
-from thawd.check.lint import lint_path
+from thaw_check.clones import Verdict, compare, exchange, findings
+from thaw_check.findings import Level
+from thaw_check.lint import lint_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from thawd.check.findings import Finding
+    from thaw_check.findings import Finding
 
 PYTHON = Path(__file__).parents[2] / "runtimes" / "python"
 EXAMPLES = PYTHON / "examples" / "check"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thawd.check.findings import Finding, Level, Location, Report, Rule, Suppressed, in_order
-from thawd.check.lint import RULES, lint_path
-from thawd.check.report import FORMATS, github, junit, sarif, text
+from thaw_check.findings import Finding, Level, Location, Report, Rule, Suppressed, in_order
+from thaw_check.lint import RULES, lint_path
+from thaw_check.report import FORMATS, github, junit, sarif, text
 from thawd.cli.main import main
 
 RULE = Rule(

@@ -12,17 +12,17 @@ import pytest
 import structlog
 import trio
 from attrs import define, frozen
+from stand_ins import core
 
 from thawd import config
 from thawd.api.app import build
-from thawd.api.core import Core
 from thawd.catalog.models import FunctionVersion, State
 from thawd.catalog.store import Catalog
 from thawd.cli.main import main
 from thawd.http import open_unix_listener, serve
-from thawd.invoke.model import Outcome
-from thawd.observe.logbook import LogBook
-from thawd.observe.logs import configure
+from thawd.invoke.outcome import Answered
+from thawd.logs.book import LogBook
+from thawd.telemetry.log import configure
 
 
 @frozen
@@ -56,8 +56,8 @@ class Machines:
     async def forget(self, function_name: str, version: str | None = None, /) -> None:
         pass
 
-    async def invoke(self, invocation, /) -> Outcome:
-        return Outcome(
+    async def invoke(self, invocation, /) -> Answered:
+        return Answered(
             payload=invocation.payload,
             function_error=None,
             executed_version=invocation.version.version,
@@ -95,18 +95,14 @@ async def daemon(tmp_path):
         open_unix_listener(tmp_path / "t.sock") as listener,
     ):
         machines = Machines(catalog, logs)
-        core = Core(
+        parts = core(
             catalog=catalog,
             bundles=Bundles(),
             logs=logs,
-            try_start=None,
-            observe=None,
-            find_zip=None,
             publisher=machines,
             invoker=machines,
-            runtimes=lambda: ("python3.13",),
         )
-        app = build(core)
+        app = build(parts)
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: serve(listener, app, task_status=task_status))
             yield

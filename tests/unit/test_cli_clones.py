@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from thawd.check.clones import (
+from thaw_check.clones import (
     Answer,
     ColdStart,
     Global,

@@ -10,11 +10,14 @@ from types import SimpleNamespace
 import pytest
 from attrs import define, field
 
+from thaw_agent import wire
 from thawd import config
 from thawd.cli import diagnosis
 from thawd.cli.diagnosis import Finding, Host, Status
 from thawd.cli.main import main
 from thawd.config import Config
+from thawd.engines import probe
+from thawd.engines.testing import FakeEngine
 
 
 @define
@@ -43,7 +46,6 @@ def host(tmp_path):
     root = tmp_path / "root"
     for path, content in {
         "proc/meminfo": "MemTotal: 8192000 kB\nMemAvailable: 6144000 kB\nSwapTotal: 0 kB\n",
-        "sys/fs/cgroup/cgroup.controllers": "cpu memory pids\n",
         "dev/kvm": "",
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -92,11 +94,10 @@ def test_whoever_has_a_lack_has_a_way_out(host):
         tool.unlink()
     (host.root / "dev/kvm").unlink()
     write(host, "proc/meminfo", "MemTotal: 100 kB\nMemAvailable: 50 kB\nSwapTotal: 4096 kB\n")
-    write(host, "sys/fs/cgroup/cgroup.controllers", "")
     lacks = [f for f in diagnosis.examine(host) if f.status is not Status.OK]
 
     assert {f.topic for f in lacks} >= {
-        "qemu", "kvm", "mmdebstrap", "mkfs.erofs", "memory", "swap", "cgroup v2", "daemon",
+        "qemu", "kvm", "mmdebstrap", "mkfs.erofs", "memory", "swap", "daemon",
     }  # fmt: skip
     assert all(f.hint for f in lacks)
 
@@ -143,17 +144,21 @@ def test_kvm_matters_as_much_as_the_engine_needs_it(host, engine, present, statu
     ("usable", "boot", "status", "says"),
     [
         (True, "this", Status.OK, "a guest was booted on it"),
-        (False, "this", Status.WARN, "it does not work: the guest did not come up"),
+        (
+            False,
+            "this",
+            Status.WARN,
+            "it did not work when it was tried: the guest did not come up",
+        ),
         (False, "earlier", Status.OK, "is tried when the daemon starts"),
     ],
 )
 def test_the_probes_verdict_on_kvm_counts_until_the_next_boot(host, usable, boot, status, says):
     """As `thawd.engines.probe` writes it."""
-    probe = pytest.importorskip("thawd.engines.probe")
     (host.root / "proc/sys/kernel/random").mkdir(parents=True)
     write(host, "proc/sys/kernel/random/boot_id", "this\n")
     host.config.state_directory.mkdir()
-    probe._remember(
+    probe._write(
         host.config.state_directory / "engine.json",
         {"engine": "qemu-kvm", "boot_id": boot},
         probe.Probe(engine="qemu-kvm", usable=usable, reason="the guest did not come up"),
@@ -162,6 +167,75 @@ def test_the_probes_verdict_on_kvm_counts_until_the_next_boot(host, usable, boot
 
     assert finding.status is status
     assert says in finding.detail
+    assert ("thaw doctor --probe" in finding.hint) == (status is Status.WARN)
+
+
+async def _agent(port, _machine):
+    hello = wire.Hello.decode(wire.Decoder().feed(await port.receive_some())[0].payload)
+    await port.send_all(wire.SYNC + wire.Hello(role="guest", nonce=hello.nonce).encode())
+
+
+@pytest.fixture
+def probing(host, monkeypatch, tmp_path):
+    """A host on which `--probe` was said, with an engine whose guest is the test's."""
+    (host.root / "proc/sys/kernel/random").mkdir(parents=True)
+    write(
+        host, "proc/sys/kernel/random/boot_id", Path("/proc/sys/kernel/random/boot_id").read_text()
+    )
+    host.config.state_directory.mkdir()
+    engine = FakeEngine(name="qemu-kvm", guest=_agent)
+
+    async def find(_runtime_directory, *, device):
+        assert device == host.root / "dev/kvm"
+        return engine
+
+    image = SimpleNamespace(
+        kernel=tmp_path / "k", initrd=tmp_path / "i", root=tmp_path / "r", digest="sha256:1"
+    )
+    monkeypatch.setattr("thawd.engines.qemu.find_kvm", find)
+    monkeypatch.setattr(FakeImages, "list", lambda _: [image])
+    host.probe = True
+    return SimpleNamespace(host=host, engine=engine)
+
+
+def test_a_probe_is_made_when_it_is_asked_for_and_remembered(probing):
+    asked = only(diagnosis.kvm, probing.host)
+    probing.host.probe = False
+    later = only(diagnosis.kvm, probing.host)
+
+    assert (asked.status, later.status) == (Status.OK, Status.OK)
+    assert "was booted on it now" in asked.detail
+    assert later.detail == "a guest was booted on it"
+    assert probing.engine.started == 1
+
+
+def test_a_probe_that_fails_is_a_lack_with_its_reason(probing):
+    async def dies(_port, machine):
+        machine.console = "KVM internal error"
+        machine.die(-6)
+
+    probing.engine.guest = dies
+    finding = only(diagnosis.kvm, probing.host)
+
+    assert finding.status is Status.WARN
+    assert "KVM internal error" in finding.detail
+    assert finding.hint
+
+
+def test_a_verdict_that_cannot_be_kept_is_told_all_the_same(probing):
+    probing.host.config.state_directory.rmdir()
+    finding = only(diagnosis.kvm, probing.host)
+
+    assert finding.status is Status.WARN
+    assert "was booted on it now" in finding.detail
+    assert "the daemon does not learn of it" in finding.detail
+
+
+def test_without_an_image_nothing_is_probed(probing, monkeypatch):
+    monkeypatch.setattr(FakeImages, "list", lambda _: [])
+
+    assert only(diagnosis.kvm, probing.host).hint == "Build one: thaw image build"
+    assert probing.engine.started == 0
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from attrs import evolve
 from core import Core, invocation, running_core, version
 from trio.testing import wait_all_tasks_blocked
 
-from thawd.catalog.models import LATEST, ApplyOn, State
+from thaw_agent import wire
+from thawd.catalog.models import LATEST, ApplyOn, Code, State
+from thawd.guest.session import SIGN_OF_LIFE_S
 from thawd.guest.testing import Exit, FakeFunction, HandlerError
-from thawd.invoke.model import InvokeRefused
+from thawd.invoke.outcome import NotRun, Outcome, Reason
 from thawd.snapshots.base import guest_memory_mib
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from thaw_agent import wire
+    from thawd.engines.testing import FakeMachine
 
 
 async def publish(core: Core) -> None:
@@ -28,7 +32,7 @@ async def publish(core: Core) -> None:
 
 async def prepare(core: Core) -> None:
     """Make the base snapshot: digests are computed in a thread, during which the test's clock would jump."""
-    await core.starter.bases.ensure("python3.13", guest_memory_mib(128, 512))
+    await core.host.bases.ensure("python3.13", guest_memory_mib(128, 512))
 
 
 async def settled() -> None:
@@ -189,12 +193,12 @@ async def test_a_failing_after_restore_hook_is_a_snapstart_exception(
         tmp_path, FakeFunction(restore_error="Runtime.AfterRestoreError")
     ) as core:
         await publish(core)
-        with pytest.raises(InvokeRefused) as caught:
-            await core.invoker.invoke(invocation(version()))
+        refusal = await core.invoker.invoke(invocation(version()))
         core.function.restore_error = ""
         outcome = await core.invoker.invoke(invocation(version()))
 
-        assert (caught.value.code, caught.value.status) == ("SnapStartException", 400)
+        assert isinstance(refusal, NotRun)
+        assert refusal.reason is Reason.RESTORE_FAILED
         assert outcome.function_error is None
         assert core.messages()[3].endswith("Status: error\tError Type: Runtime.AfterRestoreError")
 
@@ -204,10 +208,10 @@ async def test_a_restore_over_its_limit_is_a_snapstart_timeout(
 ) -> None:
     async with running_core(tmp_path, FakeFunction(restore_s=11)) as core:
         await publish(core)
-        with pytest.raises(InvokeRefused) as caught:
-            await core.invoker.invoke(invocation(version()))
+        refusal = await core.invoker.invoke(invocation(version()))
 
-        assert (caught.value.code, caught.value.status) == ("SnapStartTimeoutException", 408)
+        assert isinstance(refusal, NotRun)
+        assert refusal.reason is Reason.RESTORE_TIMEOUT
         assert core.messages()[-1].endswith("\tStatus: timeout")
 
 
@@ -245,7 +249,7 @@ async def test_a_failed_init_fails_the_version_with_the_true_reason(tmp_path: Pa
         assert reason == (
             "An error occurred during function initialization. Runtime.ImportModuleError: init went wrong"
         )
-        assert core.starter.snapshots.function_versions() == []
+        assert core.snapshots.function_versions() == []
         assert core.messages()[-1].endswith("Status: error\tError Type: Runtime.Unknown")
 
 
@@ -270,25 +274,17 @@ async def test_deleting_a_version_that_is_being_published_leaves_nothing(
 
         assert core.states.seen == {}
         assert core.engine.machines == []
-        assert core.starter.snapshots.function_versions() == []
+        assert core.snapshots.function_versions() == []
 
 
 @pytest.mark.parametrize(
-    ("state", "code", "status"),
-    [
-        (State.PENDING, "ResourceConflictException", 409),
-        (State.FAILED, "ResourceConflictException", 409),
-        (State.INACTIVE, "SnapStartNotReadyException", 409),
-    ],
+    ("state", "reason"), [(State.PENDING, Reason.PENDING), (State.FAILED, Reason.FAILED)]
 )
 async def test_versions_that_are_not_active_refuse(
-    tmp_path: Path, state: State, code: str, status: int
+    tmp_path: Path, state: State, reason: Reason
 ) -> None:
     async with running_core(tmp_path) as core:
-        with pytest.raises(InvokeRefused) as caught:
-            await core.invoker.invoke(invocation(version(state=state)))
-
-    assert (caught.value.code, caught.value.status) == (code, status)
+        assert await core.invoker.invoke(invocation(version(state=state))) == NotRun(reason=reason)
 
 
 async def test_without_room_for_a_machine_invocations_are_throttled(
@@ -305,10 +301,10 @@ async def test_without_room_for_a_machine_invocations_are_throttled(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(core.invoker.invoke, invocation(version(timeout_s=900)))
             await trio.sleep(1)
-            with pytest.raises(InvokeRefused) as caught:
-                await core.invoker.invoke(invocation(version(timeout_s=900)))
+            refusal = await core.invoker.invoke(invocation(version(timeout_s=900)))
 
-    assert (caught.value.code, caught.value.status) == ("TooManyRequestsException", 429)
+    assert isinstance(refusal, NotRun)
+    assert refusal.reason is Reason.THROTTLED
 
 
 async def test_a_client_that_hangs_up_does_not_end_its_invocation(
@@ -373,21 +369,167 @@ async def test_ready_clones_are_kept_while_there_is_demand(
         assert all(machine.paused for machine in core.engine.machines)
 
 
-async def test_a_new_revision_of_latest_gets_new_machines(
+async def test_new_code_of_latest_gets_new_machines(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:
-    from attrs import evolve
-
     async with running_core(tmp_path) as core:
         await prepare(core)
         latest = version(LATEST, snap_start=ApplyOn.NONE)
         await core.invoker.invoke(invocation(latest))
         await settled()
-        await core.invoker.invoke(invocation(evolve(latest, revision_id="r2")))
+        new = evolve(latest, code=Code(sha256="new", size=1), revision_id="r2")
+        await core.invoker.invoke(invocation(new))
         await settled()
 
         assert core.function.inits == 2
         assert core.fleet.statistics().machines == 1
+
+
+async def test_new_words_of_latest_keep_its_machines(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path) as core:
+        await prepare(core)
+        latest = version(LATEST, snap_start=ApplyOn.NONE)
+        await core.invoker.invoke(invocation(latest))
+        await settled()
+        await core.invoker.invoke(invocation(evolve(latest, description="new", revision_id="r2")))
+
+        assert core.function.inits == 1
+
+
+async def sleepy(event: bytes, *_: object) -> bytes:
+    """A handler that sleeps for as many seconds as its event says."""
+    await trio.sleep(float(event))
+    return event
+
+
+@pytest.mark.parametrize("what", ["update", "delete"])
+async def test_an_update_or_a_deletion_lets_running_invocations_end(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, what: str
+) -> None:
+    async with running_core(tmp_path, FakeFunction(handler=sleepy)) as core:
+        await prepare(core)
+        latest = version(LATEST, snap_start=ApplyOn.NONE, timeout_s=10)
+        new = evolve(latest, code=Code(sha256="new", size=1))
+        outcomes: list[bytes] = []
+
+        async def run() -> None:
+            outcomes.append((await core.invoker.invoke(invocation(latest, b"5"))).payload)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await trio.sleep(1)
+            if what == "delete":
+                await core.publisher.forget("f")
+            else:
+                await core.invoker.invoke(invocation(new, b"0"))
+        await trio.sleep(1)
+
+        assert outcomes == [b"5"]
+        assert core.fleet.statistics().machines == (what == "update")
+        assert core.messages(LATEST)[-1].startswith("REPORT")
+
+
+async def test_an_invocation_that_waits_while_its_function_is_deleted_finds_none(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path, FakeFunction(init_s=5)) as core:
+        await prepare(core)
+
+        async def run() -> None:
+            refusal = await core.invoker.invoke(invocation(version(LATEST)))
+            assert isinstance(refusal, NotRun)
+            assert refusal.reason is Reason.DELETED
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await trio.sleep(1)
+            await core.publisher.forget("f")
+            # One that was accepted before, and whose task takes its first step after the deletion.
+            nursery.start_soon(run)
+            await wait_all_tasks_blocked()
+            await core.publisher.forget("f")
+
+
+def losing(times: int, how: str = "dies") -> Callable[..., Awaitable[bool]]:
+    """Lose so many machines, each before its agent has taken the event."""
+    left = times
+
+    async def lose(machine: FakeMachine, port: trio.abc.Stream) -> bool:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return False
+        match how:
+            case "dies":
+                machine.die(-9)
+            case "is silent":
+                await trio.sleep_forever()
+            case "exits":
+                await port.send_all(wire.Exited(code=1, reason="exit status 1").encode())
+            case _:
+                await port.send_all(b"nonsense that is no frame")
+        return True
+
+    return lose
+
+
+@pytest.mark.parametrize("how", ["dies", "is silent", "exits", "breaks the protocol"])
+@pytest.mark.parametrize("timeout_s", [1, 900])
+async def test_an_invocation_that_had_not_begun_goes_to_another_machine(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, how: str, timeout_s: int
+) -> None:
+    """Its client sees no error, its log has one START, and a silent agent costs seconds, not the function's Timeout."""
+    async with running_core(tmp_path, FakeFunction(lose=losing(2, how))) as core:
+        await publish(core)
+        with trio.fail_after(2 * SIGN_OF_LIFE_S + 1):
+            outcome = await core.invoker.invoke(invocation(version(timeout_s=timeout_s), b"1"))
+        await settled()
+
+        assert (outcome.payload, outcome.function_error) == (b"1", None)
+        assert len(core.function.restores) == 3
+        assert len(core.engine.machines) == 1
+        assert [line.split()[0] for line in core.messages()].count("START") == 1
+
+
+async def test_an_invocation_that_loses_every_machine_is_given_up(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path, FakeFunction(lose=losing(100))) as core:
+        await publish(core)
+        refusal = await core.invoker.invoke(invocation(version()))
+        await settled()
+
+        assert isinstance(refusal, NotRun)
+        assert refusal.reason is Reason.SYSTEM
+        assert len(core.function.restores) == 3
+        assert core.engine.machines == []
+
+
+@pytest.mark.parametrize("how", ["dies", "exits"])
+async def test_an_invocation_that_has_begun_is_not_handed_out_again(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, how: str
+) -> None:
+    begun = 0
+
+    async def handler(*_: object) -> bytes:
+        nonlocal begun
+        begun += 1
+        if how == "exits":
+            raise Exit(1)
+        core.engine.machines[0].die(-9)
+        await trio.sleep_forever()
+        return b""
+
+    async with running_core(tmp_path, FakeFunction(handler=handler)) as core:
+        await publish(core)
+        if how == "exits":
+            outcome = await core.invoker.invoke(invocation(version()))
+            assert outcome.function_error == "Unhandled"
+        else:
+            assert isinstance(await core.invoker.invoke(invocation(version())), NotRun)
+        assert begun == 1
 
 
 async def test_the_deadline_reaches_the_runtime(
@@ -422,15 +564,17 @@ async def test_a_python_version_that_nothing_protects_is_not_published(tmp_path:
 async def test_machines_beyond_the_memory_budget_are_not_started(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:
-    """By what they measure: with 100 MiB each, 300 MiB hold two and the room for one that is starting."""
+    """By what they measure: 300 MiB hold three of a version whose last one had 100 MiB for itself."""
 
-    async def slow(*_: object) -> bytes:
-        await trio.sleep(50)
+    async def slow(event: bytes, *_: object) -> bytes:
+        await trio.sleep(50 if event == b"{}" else 0)
         return b"{}"
 
     async with running_core(tmp_path, FakeFunction(handler=slow), budget_bytes=300 << 20) as core:
         await publish(core)
         core.engine.private_bytes = 100 << 20
+        await core.invoker.invoke(invocation(version(), b"1"))
+        await trio.sleep(1)
         async with trio.open_nursery() as nursery:
             for _ in range(6):
                 nursery.start_soon(core.invoker.invoke, invocation(version(timeout_s=900)))
@@ -524,10 +668,10 @@ async def test_events_that_wait_have_a_budget(
             await settled()
             nursery.start_soon(leave_after, core, b'"12345678"', 100)
             await settled()
-            with pytest.raises(InvokeRefused, match="1 invocations wait for a machine") as caught:
-                await core.invoker.invoke(invocation(version(), b'"9"'))
+            refusal = await core.invoker.invoke(invocation(version(), b'"9"'))
 
-        assert (caught.value.code, caught.value.status) == ("TooManyRequestsException", 429)
+        assert isinstance(refusal, NotRun)
+        assert refusal.reason is Reason.THROTTLED
         assert len(calls) == 2
 
 
@@ -555,12 +699,10 @@ async def test_what_a_drain_cannot_wait_for_is_told_and_closes_its_log(
     calls: list[bytes] = []
     async with running_core(tmp_path, sleeper(calls, 100), max_machines=1) as core:
         await publish(core)
-        refused: list[InvokeRefused] = []
+        refused: list[Outcome] = []
 
         async def client(event: bytes) -> None:
-            with pytest.raises(InvokeRefused, match="thawd is stopping") as caught:
-                await core.invoker.invoke(invocation(version(timeout_s=900), event))
-            refused.append(caught.value)
+            refused.append(await core.invoker.invoke(invocation(version(timeout_s=900), event)))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client, b"1")
@@ -569,13 +711,12 @@ async def test_what_a_drain_cannot_wait_for_is_told_and_closes_its_log(
             await trio.sleep(1)
             await core.invoker.drain(5)
 
-        with pytest.raises(InvokeRefused, match="thawd is stopping"):
-            await core.invoker.invoke(invocation(version()))
+        late = await core.invoker.invoke(invocation(version()))
         await trio.lowlevel.checkpoint()
         lines = core.messages()
 
     # Out here: had the drain ended more than the invocations, the last lines in there would not have run.
-    assert [error.status for error in refused] == [503, 503]
+    assert [*refused, late] == [NotRun(reason=Reason.STOPPING)] * 3
     assert calls == [b"1"]
     assert lines[-2].startswith("END RequestId:")
     assert lines[-1].endswith("\tStatus: failure")

@@ -6,16 +6,14 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from thawd.engines.machine import MachineSpec, NetworkCard
+from thawd.engines.machine import MachineSpec
 from thawd.engines.qemu.command import Platform, Wiring, command_line, quote
 from thawd.engines.qemu.engine import host_processor
-from thawd.errors import EngineError
 
 SPEC = MachineSpec(
     kernel=Path("/i/vmlinux"),
     initrd=Path("/i/initrd"),
     root=Path("/i/root"),
-    code=Path("/c/placeholder"),
     memory_mib=256,
 )
 TEMPLATE = Wiring(
@@ -84,11 +82,6 @@ def test_commas_in_paths_do_not_separate():
     assert "driver=file,node-name=root,read-only=on,filename=/x,,readonly=off" in line(
         Platform.TCG, spec=spec
     )
-
-
-def test_a_network_card_is_refused_until_it_exists():
-    with pytest.raises(EngineError, match="network"):
-        line(Platform.TCG, spec=evolve(SPEC, network=NetworkCard(tap="t", mac="m")))
 
 
 def test_the_images_own_kernel_options_follow_the_engines():

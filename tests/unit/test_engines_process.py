@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,6 +112,39 @@ async def test_a_process_dies_with_the_daemon_that_was_killed(tmp_path):
     # The record of it is left, and means nobody any more.
     assert await reap_orphans(tmp_path) == []
     assert list((tmp_path / "machines").iterdir()) == []
+
+
+async def test_a_process_whose_daemon_is_killed_before_the_signal_is_set_never_starts(tmp_path):
+    """Setpriv is held up until its daemon is dead, so that the kernel has nobody whose death it could tell of."""
+    started, late = tmp_path / "started", tmp_path / "bin" / "setpriv"
+    late.parent.mkdir()
+    late.write_text(
+        "#!/bin/sh\n"
+        f"echo $$ > {tmp_path}/pid.new && mv {tmp_path}/pid.new {tmp_path}/pid\n"
+        'while [ "$(cut -d" " -f4 "/proc/$$/stat")" = "$PPID" ]; do sleep 0.01; done\n'
+        f'exec {shutil.which("setpriv")} "$@"\n'
+    )
+    late.chmod(0o755)
+    daemon = textwrap.dedent(f"""
+        import trio
+        from pathlib import Path
+        from thawd.engines.process import run_vmm
+        async def main():
+            async with run_vmm(["touch", {str(started)!r}], descriptors=(), output=2, runtime_directory=Path({str(tmp_path)!r})):
+                await trio.sleep_forever()
+        trio.run(main)
+    """)
+    environment = os.environ | {"PATH": f"{late.parent}:{os.environ['PATH']}"}
+    killed = subprocess.Popen([sys.executable, "-c", daemon], env=environment)  # noqa: ASYNC220  as above
+    with killed, trio.fail_after(30):
+        while not (tmp_path / "pid").exists():  # noqa: ASYNC110  another process writes it
+            await trio.sleep(0.01)
+        gone = os.pidfd_open(int((tmp_path / "pid").read_text()))
+        killed.kill()
+        await trio.lowlevel.wait_readable(gone)
+    os.close(gone)
+
+    assert not started.exists()
 
 
 def record(tmp_path, number, **changes):

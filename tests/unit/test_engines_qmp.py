@@ -11,11 +11,13 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thawd.engines.machine import ANSWER_S
 from thawd.engines.qemu.qmp import (
     Event,
     MessageReader,
     QmpError,
     QmpProtocolError,
+    QmpSilence,
     connect_qmp,
     parse_greeting,
 )
@@ -193,6 +195,73 @@ async def test_the_end_of_the_connection_ends_commands_and_events():
             assert [event async for event in events] == []
         with client.events() as later:
             assert [event async for event in later] == []
+
+
+async def test_a_silent_qemu_is_found_by_the_deadline_of_a_command(autojump_clock):
+    async with connected() as (client, qemu):
+        qemu.answers["cont"] = "hold"
+        began = trio.current_time()
+        with pytest.raises(QmpSilence, match="did not answer cont within 5 s"):
+            await client.execute("cont")
+
+        assert trio.current_time() - began == pytest.approx(ANSWER_S)
+        with pytest.raises(MachineDied):
+            await client.execute("query-status")
+
+
+async def test_a_command_may_be_given_longer(autojump_clock):
+    async with connected() as (client, qemu):
+        qemu.answers["migrate"] = "hold"
+
+        async def answer():
+            await trio.sleep(2 * ANSWER_S)
+            await qemu.send({"return": "done", "id": qemu.held["id"]})
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer)
+
+            assert await client.execute("migrate", limit_s=3 * ANSWER_S) == "done"
+
+
+async def test_a_silent_qemu_ends_all_that_wait_for_it(autojump_clock):
+    async with connected() as (client, qemu):
+        qemu.answers |= {"stop": "hold", "query-status": "hold"}
+        errors = []
+
+        async def wait_for(command, limit_s):
+            try:
+                await client.execute(command, limit_s=limit_s)
+            except MachineDied as error:
+                errors.append(type(error))
+
+        with client.events() as events:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait_for, "query-status", 1000)
+                nursery.start_soon(wait_for, "stop", 1)
+
+            assert [event async for event in events] == []
+        assert trio.current_time() < 1000
+        assert errors == [QmpSilence, MachineDied]
+
+
+async def test_a_qemu_that_does_not_even_read_is_found_too(autojump_clock):
+    ours, theirs = trio.socket.socketpair()
+    with theirs:
+        await theirs.send(json.dumps(GREETING).encode() + b"\n")
+        reader = MessageReader()
+        async with trio.open_nursery() as nursery:
+
+            async def enter():
+                while not (messages := reader.feed(await theirs.recv(65536))):
+                    pass
+                await theirs.send(
+                    json.dumps({"return": {}, "id": messages[0]["id"]}).encode() + b"\n"
+                )
+
+            nursery.start_soon(enter)
+            async with connect_qmp(ours) as client:
+                with pytest.raises(QmpSilence):
+                    await client.execute("device_add", text="x" * (8 << 20))
 
 
 async def test_qemu_that_dies_before_its_greeting_is_a_death():

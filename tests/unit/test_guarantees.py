@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from thawd.check.lint import lint_path
+from thaw_check.lint import lint_path
 
 ROOT: Final = Path(__file__).parents[2]
 RUNTIME: Final = ROOT / "runtimes" / "python"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from attrs import define, field
-from trio.testing import memory_stream_pair, wait_all_tasks_blocked
+from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
 from thawd.guest.session import (
+    SIGN_OF_LIFE_S,
+    GuestInvocation,
     GuestSession,
     InitFailure,
     LogLine,
@@ -163,6 +166,7 @@ async def test_a_large_event_arrives_whole() -> None:
 
     async def take() -> None:
         body = b""
+        assert (await guest.next()).kind is wire.Kind.PING
         assert (await guest.next()).kind is wire.Kind.INVOKE
         while True:
             frame = await guest.next()
@@ -176,6 +180,72 @@ async def test_a_large_event_arrives_whole() -> None:
         await session.hello()
         nursery.start_soon(take)
         await session.invoke(INVOKE, event)
+
+
+async def test_an_event_is_taken_when_the_agent_answers_what_came_before_it() -> None:
+    """In one write with the event, so that nobody waits for it; told before anything that the invocation writes."""
+    order: list[str] = []
+    async with connected() as (session, guest, _):
+        guest.decoder.feed(wire.SYNC)
+        invocation = await session.invoke(INVOKE, b"e", on_taken=lambda: order.append("taken"))
+        ping = await guest.next()
+        assert (await guest.next()).kind is wire.Kind.INVOKE
+        session.on_log = lambda line: order.append(line.text)
+        line = wire.encode_log(b"line", wire.LogSource.STDOUT, timestamp_us=1, stream=1)
+        await guest.send(wire.SYNC, wire.encode(wire.Kind.PONG, ping.payload), line)
+        await invocation.taken()
+        await guest.stream.aclose()
+
+        assert order == ["taken", "line"]
+        await invocation.taken()  # what happens later does not change it
+        with pytest.raises(MachineDied):
+            await invocation.reply()
+
+
+@pytest.mark.parametrize("event", [b"", bytes(4 << 20)], ids=["small", "larger than any buffer"])
+async def test_an_agent_that_is_silent_does_not_take_an_event(
+    autojump_clock: trio.testing.MockClock, event: bytes
+) -> None:
+    taken: list[bool] = []
+    host_end, guest_end = lockstep_stream_pair() if event else memory_stream_pair()
+    async with open_session(host_end) as session:
+        began = trio.current_time()
+
+        async def hand_over() -> None:
+            invocation = await session.invoke(INVOKE, event, on_taken=lambda: taken.append(True))
+            await invocation.taken()
+
+        with pytest.raises(MachineDied, match="silent"):
+            await hand_over()
+
+        assert trio.current_time() - began == SIGN_OF_LIFE_S
+        assert session.ended.is_set()
+        assert taken == []
+    await guest_end.aclose()
+
+
+async def test_a_large_event_may_take_its_time_once_the_agent_has_shown_life(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    host_end, guest_end = lockstep_stream_pair()
+    event = bytes(1 << 20)
+    decoder = wire.Decoder()
+    decoder.feed(wire.SYNC)
+
+    async def read_slowly() -> None:
+        frames: list[wire.Frame] = []
+        while not frames or not frames[-1].end:
+            new = decoder.feed(await guest_end.receive_some(64 << 10))
+            for ping in (frame for frame in new if frame.kind is wire.Kind.PING):
+                await guest_end.send_all(wire.SYNC + wire.encode(wire.Kind.PONG, ping.payload))
+            frames += new
+            await trio.sleep(1)
+
+    async with open_session(host_end) as session, trio.open_nursery() as nursery:
+        nursery.start_soon(read_slowly)
+        invocation = await session.invoke(INVOKE, event)
+        await invocation.taken()
+        assert trio.current_time() > SIGN_OF_LIFE_S
 
 
 async def test_log_lines_arrive_with_their_invocation() -> None:
@@ -239,3 +309,93 @@ async def test_the_scope_raises_the_callers_error_unwrapped() -> None:
     with pytest.raises(KeyError):
         async with connected():
             raise KeyError
+
+
+async def started(session: GuestSession, guest: Guest) -> GuestInvocation:
+    await guest.send(wire.SYNC)
+    return await session.invoke(INVOKE, b"1")
+
+
+@pytest.mark.parametrize(
+    ("frames", "why"),
+    [
+        ((wire.Response(), wire.Response()), "a second response"),
+        ((wire.Response(), wire.FunctionError(error_type="E")), "a second response"),
+        ((wire.Response(), b"1", b"2"), "goes on after its end"),
+        ((b"1",), "without a head"),
+        ((wire.Done(duration_us=1),), "done without a response"),
+        ((wire.Response(), wire.Done(duration_us=1)), "done without a response"),
+    ],
+)
+async def test_an_answer_out_of_order_ends_the_session(
+    frames: tuple[wire.Message | bytes, ...], why: str
+) -> None:
+    async with connected() as (session, guest, _):
+        under_way = await started(session, guest)
+        for frame in frames:
+            if isinstance(frame, bytes):
+                await guest.send(*wire.encode_body(frame, stream=under_way.stream))
+            else:
+                await guest.send(frame.encode(stream=under_way.stream))
+
+        with pytest.raises(GuestError, match=why):
+            await under_way.done()
+
+
+def flood(lines: int, size: int) -> bytes:
+    line = wire.encode_log(b"x" * size, wire.LogSource.STDOUT, timestamp_us=1, stream=0)
+    return line * lines
+
+
+async def test_a_burst_of_lines_is_kept_and_a_flood_is_cut_and_counted(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """16 MiB at once, then 1 MiB a second."""
+    async with connected() as (session, guest, lines):
+        await guest.send(wire.SYNC, flood(150, 100_000))
+        await wait_all_tasks_blocked()
+        assert (len(lines), session.lost_lines) == (150, 0)
+
+        await guest.send(flood(100, 100_000))
+        await wait_all_tasks_blocked()
+        kept = len(lines)
+        assert 160 <= kept < 180
+        await trio.sleep(0.5)
+        await guest.send(flood(1, 10))
+        await wait_all_tasks_blocked()
+        assert len(lines) == kept
+        await trio.sleep(1)
+        await guest.send(flood(1, 10))
+        await wait_all_tasks_blocked()
+
+        lost = 250 - kept + 1
+        assert [f"{lost} log lines were lost: more than 1 MiB a second", "x" * 10] == [
+            line.text for line in lines[kept:]
+        ]
+        assert session.lost_lines == lost
+
+
+async def test_what_a_flood_lost_is_said_at_the_latest_when_the_guest_ends() -> None:
+    async with connected() as (session, guest, lines):
+        await guest.send(wire.SYNC, flood(200, 100_000))
+        await guest.stream.aclose()
+        await session.ended.wait()
+
+    assert lines[-1].text == f"{session.lost_lines} log lines were lost: more than 1 MiB a second"
+
+
+async def test_a_flood_gives_other_tasks_their_turn() -> None:
+    async with connected() as (session, guest, lines):
+        seen = [0]
+
+        async def other() -> None:
+            while not session.ended.is_set():
+                await trio.lowlevel.checkpoint()
+                seen.append(len(lines))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            await guest.send(wire.SYNC, flood(5000, 10))
+            await guest.stream.aclose()
+
+    assert max(after - before for before, after in pairwise(seen)) <= 128

@@ -48,22 +48,29 @@ def test_what_is_no_kernel_is_refused_whatever_it_holds(data):
         payload(data)
 
 
-async def test_a_module_is_found_whatever_its_directory(tmp_path):
+def test_a_module_is_found_whatever_its_directory(tmp_path):
     folder = tmp_path / "6.12/kernel/fs"
     folder.mkdir(parents=True)
     (folder / "erofs.ko").write_bytes(b"module")
 
-    assert b"module" == await extract_module(tmp_path, "erofs")
+    assert b"module" == extract_module(tmp_path, "erofs")
 
 
-async def test_a_compressed_module_is_unpacked(tmp_path):
+def test_a_compressed_module_is_unpacked(tmp_path):
     (tmp_path / "erofs.ko.xz").write_bytes(lzma.compress(b"module", check=lzma.CHECK_CRC32))
 
-    assert b"module" == await extract_module(tmp_path, "erofs")
+    assert b"module" == extract_module(tmp_path, "erofs")
 
 
-async def test_a_module_that_is_not_there_is_named(tmp_path):
+def test_a_module_that_is_not_there_is_named(tmp_path):
     (tmp_path / "erofs_other.ko").touch()
 
     with pytest.raises(ImageError, match="no module erofs"):
-        await extract_module(tmp_path, "erofs")
+        extract_module(tmp_path, "erofs")
+
+
+def test_a_damaged_module_is_named(tmp_path):
+    (tmp_path / "erofs.ko.xz").write_bytes(lzma.compress(b"module" * 1000)[:-30])
+
+    with pytest.raises(ImageError, match=r"erofs\.ko\.xz is damaged"):
+        extract_module(tmp_path, "erofs")

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from thawd import runtimes
 from thawd.errors import ImageError
 from thawd.images import recipe as module
 from thawd.images.recipe import load
@@ -14,11 +15,13 @@ RUNTIME = "python3.13"
 @pytest.fixture
 def sources(tmp_path, monkeypatch):
     """A copy of everything that goes into an image, to change."""
-    shutil.copytree(module._directory(), tmp_path / "recipe")
-    for name in ("thaw_agent", "thaw_runtime"):
-        shutil.copytree(module.package(name), tmp_path / name)
-    monkeypatch.setattr(module, "_directory", lambda: tmp_path / "recipe")
+    shutil.copytree(module._base(), tmp_path / "base")
+    shutil.copytree(module.package("thaw_agent"), tmp_path / "thaw_agent")
+    python = runtimes.find(RUNTIME).directory
+    shutil.copytree(python, tmp_path / "languages/python", ignore=lambda *_: ["examples"])
+    monkeypatch.setattr(module, "_base", lambda: tmp_path / "base")
     monkeypatch.setattr(module, "package", lambda name: tmp_path / name)
+    monkeypatch.setenv(runtimes.DIRECTORIES, str(tmp_path / "languages"))
     return tmp_path
 
 
@@ -27,10 +30,12 @@ def sources(tmp_path, monkeypatch):
     [
         "thaw_agent/wire.py",
         "thaw_agent/restore/sequence.py",
-        "thaw_runtime/registry.py",
-        "recipe/init",
-        "recipe/recipe.toml",
-        "recipe/thaw_runtime.pth",
+        "languages/python/thaw_runtime/registry.py",
+        "base/init",
+        "base/recipe.toml",
+        "languages/python/thaw_runtime.pth",
+        "languages/python/runtime.toml",
+        "languages/python/thaw_python_image.py",
     ],
 )
 def test_any_change_of_what_goes_in_makes_another_image(sources, path):
@@ -52,7 +57,7 @@ def test_the_agent_is_no_reason_to_fetch_debian_again(sources):
 
 def test_another_package_version_is_a_reason(sources):
     before = load(RUNTIME).system_digest
-    file = sources / "recipe/recipe.toml"
+    file = sources / "languages/python/runtime.toml"
     file.write_text(file.read_text().replace('"awslambdaric==', '"awslambdaric>='))
 
     assert before != load(RUNTIME).system_digest
@@ -78,13 +83,13 @@ def test_an_unknown_runtime_is_refused_and_the_known_named():
     with pytest.raises(ImageError) as caught:
         load("cobol1960")
 
-    assert "there is no image recipe for cobol1960" == caught.value.message
+    assert "there is no runtime cobol1960" == caught.value.message
     assert RUNTIME in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["runtime = ", 'runtime = "python3.13"', None])
+@pytest.mark.parametrize("text", ["suite = ", 'suite = "trixie"', None])
 def test_a_recipe_that_cannot_be_read_is_an_error_with_its_path(sources, text):
-    file = sources / "recipe/recipe.toml"
+    file = sources / "base/recipe.toml"
     if text is None:
         file.unlink()
     else:
@@ -92,3 +97,17 @@ def test_a_recipe_that_cannot_be_read_is_an_error_with_its_path(sources, text):
 
     with pytest.raises(ImageError, match=r"recipe\.toml cannot be read"):
         load(RUNTIME)
+
+
+def test_a_file_of_the_language_that_is_not_there_is_named(sources):
+    (sources / "languages/python/thaw_runtime.pth").unlink()
+
+    with pytest.raises(ImageError, match=r"cannot be read: .*thaw_runtime\.pth"):
+        load(RUNTIME)
+
+
+def test_building_code_of_the_language_is_a_reason_to_fetch_again(sources):
+    before = load(RUNTIME).system_digest
+    (sources / "languages/python/thaw_python_image.py").write_text("")
+
+    assert before != load(RUNTIME).system_digest

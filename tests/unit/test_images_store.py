@@ -6,14 +6,26 @@ import stat
 
 import pytest
 import trio
+from attrs import evolve
 
+from thawd import runtimes
 from thawd.errors import ImageError
 from thawd.images import store as module
 from thawd.images.build import Versions
-from thawd.images.recipe import Recipe
+from thawd.images.hook import Found
+from thawd.images.recipe import Base, Recipe
 from thawd.images.store import ImageStore
 
 RUNTIME = "python3.13"
+BASE = Base(
+    suite="trixie",
+    python="3.13",
+    packages=(),
+    kernel="linux",
+    busybox="busybox",
+    modules=(),
+    remove=(),
+)
 
 
 class Builder:
@@ -31,18 +43,8 @@ class Builder:
         monkeypatch.setattr(module, "load", self.load)
 
     def load(self, runtime):
-        return Recipe(
-            runtime=runtime,
-            suite="trixie",
-            python="3.13",
-            packages=(),
-            kernel="linux",
-            busybox="busybox",
-            modules=(),
-            python_packages=(),
-            remove=(),
-            digest=self.sources,
-        )
+        of = evolve(runtimes.find(RUNTIME), id=runtime)
+        return Recipe(base=BASE, runtime=of, digest=self.sources)
 
     async def build_system(self, _recipe, target, progress):
         self.systems += 1
@@ -56,7 +58,9 @@ class Builder:
         (target / "initrd").write_text("initrd")
         await self.in_image()
         (target / "vmlinux").write_text("vmlinux")
-        return Versions(kernel="6.12", python="3.13.5", packages={"boto3": "1.44.5"})
+        return Versions(
+            kernel="6.12", language=Found(version="3.13.5", packages={"boto3": "1.44.5"})
+        )
 
 
 @pytest.fixture
@@ -83,9 +87,10 @@ async def test_a_built_image_is_found_with_all_that_is_known_of_it(store):
     assert image == ImageStore(store.directory).find(RUNTIME)
     assert [image.digest] == visible(store)
     assert (RUNTIME, "agent 1") == (image.runtime, image.sources)
+    assert ("python:3.13", "thaw_runtime") == (image.log_name, image.must_report)
     assert ("6.12", "3.13.5", {"boto3": "1.44.5"}) == (
         image.kernel_version,
-        image.python_version,
+        image.language_version,
         image.packages,
     )
     assert ("vmlinux", "initrd", "packages of May agent 1") == (
@@ -323,3 +328,19 @@ async def test_the_manifest_names_every_file_with_its_digest(store):
     assert {"vmlinux", "initrd", "root.erofs"} == set(manifest["files"])
     assert {64} == {len(digest) for digest in manifest["files"].values()}
     assert image.root.parent.name == image.digest == manifest["digest"]
+
+
+async def test_an_image_of_thawd_0_1_is_listed_and_serves_until_another_is_built(store, builder):
+    """Its manifest knows one language and says nothing of it but a version."""
+    image = await store.build(RUNTIME)
+    manifest = image.root.parent / "manifest.json"
+    about = json.loads(manifest.read_text())
+    for name in ("log_name", "must_report"):
+        del about[name]
+    about["python_version"] = about.pop("language_version")
+    manifest.write_text(json.dumps(about))
+    builder.sources = "agent 2"
+
+    assert [image] == [evolve(one, built_at=image.built_at) for one in store.list()]
+    assert image.digest == ImageStore(store.directory).find(RUNTIME).digest
+    assert image.digest != (await store.ensure(RUNTIME)).digest

@@ -1,11 +1,9 @@
 """Running tools: what a person learns when one fails."""
 
 import pytest
-import trio
-import trio.testing
 
 from thawd.errors import ImageError
-from thawd.images.tools import run, together
+from thawd.images.tools import run
 
 
 @pytest.fixture
@@ -59,32 +57,3 @@ async def test_the_environment_is_ours_unless_given(tool, monkeypatch):
 
     assert b"yes\n" == await run(["tar"])
     assert b"no\n" == await run(["tar"], env={})
-
-
-async def test_the_first_failure_ends_the_others_and_comes_alone():
-    ended = []
-
-    async def long():
-        try:
-            await trio.sleep_forever()
-        finally:
-            ended.append("long")
-
-    async def fails():
-        await trio.testing.wait_all_tasks_blocked()
-        raise ImageError("no mirror")
-
-    with pytest.raises(ImageError, match="no mirror"):
-        await together(long, fails)
-
-    assert ["long"] == ended
-
-
-async def test_a_fault_of_ours_is_not_taken_for_a_tools():
-    async def fault():
-        raise KeyError("ours")
-
-    with pytest.raises(ExceptionGroup) as caught:
-        await together(fault)
-
-    assert isinstance(caught.value.exceptions[0], KeyError)

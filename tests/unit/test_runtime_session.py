@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -12,9 +11,13 @@ from typing import Self
 
 import pytest
 
+from thaw_agent import control as agent_side
+from thaw_runtime import protocol
+from thaw_runtime.control import Control, ControlError
+
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "runtimes" / "python"
-PTH = (RUNTIME / "image" / "thaw_runtime.pth").read_text()
+PTH = (RUNTIME / "thaw_runtime.pth").read_text()
 
 # AWS's registry, reduced to what snapshot_restore_py 1.0.0 does.
 REGISTRY = """
@@ -79,7 +82,9 @@ class Runtime:
         self.agent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.agent.settimeout(10)
         if start is not None:
-            self.send({"type": "start", **start})
+            self.agent.send(
+                agent_side.start(start.get("skip_fixers", ()), trace=start.get("trace", False))
+            )
         with child:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", CLIENT, PTH, function],
@@ -97,11 +102,10 @@ class Runtime:
                 text=True,
             )
 
-    def send(self, message: dict) -> None:
-        self.agent.send(json.dumps(message).encode())
-
-    def receive(self) -> dict:
-        return json.loads(self.agent.recv(1 << 18))
+    def receive(self) -> tuple[int, dict]:
+        """The next report: its kind, and what it says."""
+        kind, flags, body = agent_side.split(self.agent.recv(1 << 18))
+        return kind, agent_side.report(flags, body)
 
     def answer_restore_next(self) -> tuple[str, str]:
         return self.process.communicate("\n", timeout=20)
@@ -115,24 +119,25 @@ class Runtime:
         self.agent.close()
 
 
-THAW = {"type": "thaw", "generation": 1, "entropy": "5a" * 64, "clock_ns": 0}
+THAW = agent_side.thaw(1, 0, b"\x5a" * 64)
 
 
 def test_hooks_run_inside_ours_and_are_timed(tmp_path):
     """freeze() is last before the snapshot, thaw() first after it, and the reports carry every hook's time."""
     with Runtime(tmp_path, FUNCTION, start={"skip_fixers": [], "trace": False}) as runtime:
-        frozen = runtime.receive()
-        runtime.send(THAW)
+        first, frozen = runtime.receive()
+        runtime.agent.send(THAW)
         out, err = runtime.answer_restore_next()
-        thawed = runtime.receive()
+        second, thawed = runtime.receive()
 
     assert err == ""
     assert out.split() == ["flush", "close", "restore/next", "connect", "warm", "invocation/next"]
-    assert (frozen["type"], thawed["type"]) == ("frozen", "thawed")
-    assert [h["name"] for h in frozen["report"]["hooks"]] == ["__main__.flush", "__main__.close"]
-    assert [h["name"] for h in thawed["report"]["hooks"]] == ["__main__.connect", "builtins.print"]
-    assert all(h["ok"] and h["us"] >= 0 for h in thawed["report"]["hooks"])
-    results = {f["name"]: f["result"] for f in thawed["report"]["fixers"]}
+    assert (first, second) == (protocol.FROZEN, protocol.THAWED)
+    assert frozen["runtime"] == "thaw_runtime"
+    assert [h["name"] for h in frozen["hooks"]] == ["__main__.flush", "__main__.close"]
+    assert [h["name"] for h in thawed["hooks"]] == ["__main__.connect", "builtins.print"]
+    assert all(h["ok"] and h["us"] >= 0 for h in thawed["hooks"])
+    results = {f["name"]: f["result"] for f in thawed["fixers"]}
     assert results["random"] == "ok"
 
 
@@ -149,22 +154,23 @@ def test_without_the_hosts_entropy_nothing_goes_on(tmp_path):
 
 
 def test_short_entropy_is_refused(tmp_path):
-    """Fewer than 64 bytes from the host do not count as entropy; the agent is told and the hook raises."""
+    """Fewer than 64 bytes from the host do not count as entropy; the hook raises."""
+    short = bytes([protocol.VERSION, protocol.THAW, 0, 0, 0, 0, 0, 17]) + bytes(17)
     with Runtime(tmp_path, FUNCTION, start={}) as runtime:
         runtime.receive()
-        runtime.send({**THAW, "entropy": "00"})
+        runtime.agent.send(short)
         out, err = runtime.answer_restore_next()
 
     assert "connect" not in out
-    assert "64 are needed" in err
+    assert "80 are needed" in err
 
 
 def test_opt_out_is_by_name(tmp_path):
     """A skipped fixer is reported as skipped and leaves its library alone; the others run."""
     with Runtime(tmp_path, FUNCTION, start={"skip_fixers": ["random"]}) as runtime:
-        frozen = runtime.receive()
+        _, frozen = runtime.receive()
 
-    results = {f["name"]: f["result"] for f in frozen["report"]["fixers"]}
+    results = {f["name"]: f["result"] for f in frozen["fixers"]}
     assert results["random"] == "skipped"
     assert set(results.values()) != {"skipped"}
 
@@ -172,9 +178,9 @@ def test_opt_out_is_by_name(tmp_path):
 def test_a_function_opts_out_by_its_own_variable(tmp_path):
     """THAW_SKIP_FIXERS in the function's environment does what the agent's message does."""
     with Runtime(tmp_path, FUNCTION, start={}, THAW_SKIP_FIXERS="random, libc") as runtime:
-        frozen = runtime.receive()
+        _, frozen = runtime.receive()
 
-    skipped = {f["name"] for f in frozen["report"]["fixers"] if f["result"] == "skipped"}
+    skipped = {f["name"] for f in frozen["fixers"] if f["result"] == "skipped"}
     assert skipped == {"random", "libc"}
 
 
@@ -217,9 +223,9 @@ else:
 '''], check=True, close_fds=False)
 """
     with Runtime(tmp_path, function, start={}) as runtime:
-        frozen = runtime.receive()
+        kind, _ = runtime.receive()
 
-    assert frozen["type"] == "frozen"
+    assert kind == protocol.FROZEN
 
 
 def test_a_runtime_that_cannot_be_protected_ends(tmp_path):
@@ -236,12 +242,40 @@ def test_a_failed_essential_fixer_fails_the_publish(tmp_path):
     """freeze() raises, which the runtime client turns into Runtime.BeforeSnapshotError."""
     function = FUNCTION + "\nrandom.Random.__mro__[1]\ndel random._inst\n"
     with Runtime(tmp_path, function, start={}) as runtime:
-        frozen = runtime.receive()
+        _, frozen = runtime.receive()
         _, err = runtime.answer_restore_next()
 
-    failed = [f["name"] for f in frozen["report"]["fixers"] if f["result"] == "failed"]
+    failed = [f["name"] for f in frozen["fixers"] if f["result"] == "failed"]
     assert failed == ["random"]
     assert "would not be unique" in err
+
+
+def test_hooks_that_are_odd_objects_are_called_and_not_asked(tmp_path):
+    """A callable whose attributes and comparisons raise is a hook like any other, at both ends."""
+    function = (
+        FUNCTION
+        + """
+class Odd:
+    def __init__(self, text): object.__setattr__(self, "text", text)
+    def __getattr__(self, name): raise RuntimeError(name)
+    def __eq__(self, other): raise RuntimeError("compared")
+    __hash__ = None
+    def __call__(self): print(self.text, flush=True)
+register_before_snapshot(Odd("odd-close"))
+register_after_restore(Odd("odd-connect"))
+"""
+    )
+    with Runtime(tmp_path, function, start={}) as runtime:
+        _, frozen = runtime.receive()
+        runtime.agent.send(THAW)
+        out, err = runtime.answer_restore_next()
+        _, thawed = runtime.receive()
+
+    assert err == ""
+    assert "odd-close" in out
+    assert "odd-connect" in out
+    assert frozen["hooks"][0]["name"] == "__main__.Odd"
+    assert thawed["hooks"][-1]["name"] == "__main__.Odd"
 
 
 def test_a_failed_hook_is_reported_and_stays_the_users(tmp_path):
@@ -254,27 +288,39 @@ def test_a_failed_hook_is_reported_and_stays_the_users(tmp_path):
     assert "restore/next" not in err
 
 
-@pytest.mark.parametrize("message", [b"", b"[]", b'{"type": "frozen"}', b"no json"])
+@pytest.mark.parametrize(
+    "message", [b"", b"[]", agent_side.start([], trace=False), THAW[:-1], THAW + b"x"]
+)
 def test_odd_messages_are_errors(message):
     """Whatever else than the expected datagram arrives is an error, never taken for the expected one."""
-    from thaw_runtime.control import Control, ControlError
-
     agent, runtime = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with agent, runtime:
         control = Control(runtime.fileno())
         agent.send(message) if message else agent.close()
 
-        with pytest.raises((ControlError, ValueError)):
-            control.receive("thaw", timeout_ms=100)
+        with pytest.raises(ControlError):
+            control.thaw(timeout_ms=100)
 
 
 def test_a_report_always_fits_one_datagram():
     """Notes are cut before the datagram would be refused, and it says that they were."""
-    from thaw_runtime.control import Control
-
+    report = protocol.report(protocol.FROZEN, 1, version="3", notes=["x" * 1000] * 1000)
     agent, runtime = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with agent, runtime:
-        Control(runtime.fileno()).send("frozen", {"notes": ["x" * 1000] * 1000})
+        Control(runtime.fileno()).send(report)
+        _, flags, body = agent_side.split(agent.recv(1 << 20))
 
-        notes = json.loads(agent.recv(1 << 20))["report"]["notes"]
+    notes = agent_side.report(flags, body)["notes"]
+    assert 100 < len(notes) < 1000
     assert notes[-1] == "further notes did not fit"
+
+
+def test_a_report_of_very_many_hooks_fits_too():
+    """A function that registers thousands is reported with some of them, and not refused."""
+    hooks = [{"name": f"app.hook_{n}", "us": 1, "ok": True} for n in range(10_000)]
+
+    report = protocol.report(protocol.FROZEN, 1, version="3", hooks=hooks)
+
+    _, flags, body = agent_side.split(report)
+    assert len(report) <= protocol.LARGEST
+    assert 100 < len(agent_side.report(flags, body)["hooks"]) < 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,13 +12,13 @@ from hypothesis import strategies as st
 
 from thawd.engines.machine import MachineSpec, Snapshot
 from thawd.errors import SnapshotError
-from thawd.snapshots.store import SnapshotStore, digest_sparse
+from thawd.files import digest_sparse
+from thawd.snapshots.store import SnapshotStore
 
 SPEC = MachineSpec(
     kernel=Path("k"),
     initrd=Path("i"),
     root=Path("r"),
-    code=Path("c"),
     memory_mib=4,
     command_line="quiet",
 )
@@ -52,9 +53,20 @@ async def test_a_committed_snapshot_is_loaded_by_a_later_daemon(store: SnapshotS
 
     loaded = await SnapshotStore(store.directory).load(snapshot.directory)
 
-    assert snapshot == loaded
-    assert loaded.spec == SPEC
+    assert snapshot == loaded.snapshot
+    assert loaded.snapshot.spec == SPEC
     assert store.function_versions() == [("f", "1")]
+
+
+async def test_a_manifest_of_version_0_1_0_is_read(store: SnapshotStore) -> None:
+    """It names a code disk and a network card, which are no part of the specification any more."""
+    snapshot = await committed(store)
+    path = snapshot.directory / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["spec"] |= {"code": "/var/lib/thawd/empty-code-disk", "network": None}
+    path.write_text(json.dumps(manifest))
+
+    assert (await SnapshotStore(store.directory).load(snapshot.directory)).snapshot.spec == SPEC
 
 
 async def test_nothing_is_visible_before_the_commit(store: SnapshotStore) -> None:
@@ -73,14 +85,14 @@ async def test_a_changed_byte_is_noticed_at_first_use(store: SnapshotStore, dama
     path.chmod(0o600)
     path.write_bytes(data)
 
-    with pytest.raises(SnapshotError, match="Publish the version again"):
+    with pytest.raises(SnapshotError, match="not what was written"):
         await SnapshotStore(store.directory).load(snapshot.directory)
 
 
 async def test_a_missing_file_or_manifest_is_an_error_with_a_way_out(store: SnapshotStore) -> None:
     snapshot = await committed(store)
     snapshot.memory.unlink()
-    with pytest.raises(SnapshotError, match="missing"):
+    with pytest.raises(SnapshotError, match="cannot be read"):
         await SnapshotStore(store.directory).load(snapshot.directory)
     (snapshot.directory / "manifest.json").write_text("{")
     with pytest.raises(SnapshotError, match="cannot be read"):

@@ -1,98 +1,39 @@
-"""What the API needs of the daemon: the catalog, and four small interfaces that publish/ and invoke/ implement."""
+"""The parts of the daemon that the API uses."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
-    from thawd.catalog.models import Code, FunctionVersion
     from thawd.catalog.store import Catalog
-    from thawd.invoke.model import Invocation, Outcome
-    from thawd.invoke.trial import Trial
-    from thawd.observe.logbook import LogBook
-
-
-class Bundle(Protocol):
-    """A deployment package that was checked and stored."""
-
-    @property
-    def code_sha256_base64(self) -> str:
-        """The zip's SHA-256, base64: Lambda's `CodeSha256`."""
-
-    @property
-    def zip_size(self) -> int:
-        """The zip's bytes."""
-
-
-class Bundles(Protocol):
-    """Stores deployment packages."""
-
-    async def add(self, data: bytes, /) -> Bundle:
-        """Check a zip and store it with the disk image made of it. Raises `BundleError`."""
-
-
-class Publisher(Protocol):
-    """Makes snapshots of versions."""
-
-    def publish(self, version: FunctionVersion, /) -> None:
-        """Begin to take a Pending version to Active or Failed, in the background."""
-
-    async def forget(self, function_name: str, version: str | None = None, /) -> None:
-        """End what runs of a deleted function, or of one version of it, and free its snapshots."""
-
-
-class Invoker(Protocol):
-    """Runs invocations."""
-
-    async def invoke(self, invocation: Invocation, /) -> Outcome:
-        """Run one. Raises `InvokeRefused`."""
-
-
-class TryStart(Protocol):
-    """Starts one environment, hands it events, discards it."""
-
-    async def __call__(
-        self, version: FunctionVersion, how: str, events: list[bytes], pings: int, /
-    ) -> Trial:
-        """Raises `InvokeRefused` for a start that failed."""
-
-
-class Observe(Protocol):
-    """Runs a clone test."""
-
-    async def __call__(
-        self,
-        version: FunctionVersion,
-        events: list[Any],
-        /,
-        *,
-        kernel_cloned: bool,
-        fixers_off: bool,
-    ) -> dict[str, Any]:
-        """Two cold starts, two clones of each, the same events; what they did, as JSON's types. Raises `ThawError`."""
+    from thawd.code.bundles import BundleStore
+    from thawd.collect import Collector
+    from thawd.environments.host import Host
+    from thawd.fleet.fleet import Fleet
+    from thawd.images.store import ImageStore
+    from thawd.invoke.invoker import Invoker
+    from thawd.logs.book import LogBook
+    from thawd.publish.publisher import Publisher
 
 
 @frozen(kw_only=True)
 class Core:
-    """The daemon behind the API."""
+    """Made by the daemon, for `api.app.build`."""
 
     catalog: Catalog
-    bundles: Bundles
+    bundles: BundleStore
     logs: LogBook
-    try_start: TryStart
-    """One start in a given way (`cold`, `base`, `restore`), taken apart."""
-    observe: Observe
-    find_zip: Callable[[Code], Path]
-    """Where the zip of a version's code lies."""
+    images: ImageStore
+    host: Host
+    """For starts outside of the pools: trials and clone tests."""
+    fleet: Fleet
     publisher: Publisher
     invoker: Invoker
-    runtimes: Callable[[], tuple[str, ...]]
-    """The runtimes there are images for, at this moment."""
+    collector: Collector
     region: str = "us-east-1"
     account_id: str = "000000000000"
     architectures: tuple[str, ...] = ("x86_64",)

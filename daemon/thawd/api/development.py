@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import trio
 from attrs import asdict, define
 
+from thaw_check.clones import exchange
+from thawd.clonetest.observe import observe_clones
+from thawd.environments.limits import StartTimeout
+from thawd.environments.start import How
+from thawd.environments.trial import Trial, try_start
+from thawd.guest.session import InitFailure, RestoreFailure, RuntimeExited
 from thawd.http import Request, Response
-from thawd.invoke.trial import How, Trial
+from thawd.invoke.refusal import refusal_of
 
 from .context import Api, answer, members_of
-from .errors import invalid_parameter
+from .errors import ApiError, invalid_parameter, not_run
 from .function_names import QUALIFIER_PATTERN, parse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
+    from thawd.catalog.models import FunctionVersion
     from thawd.http import Router
 
 _MOST_LINES: Final = 10_000
@@ -84,16 +93,18 @@ class Development:
         _check_count(events)
         ref = self._api.ref(request)
         version = self._api.version(ref)
-        trial = await self._api.core.try_start(
-            version, how, [event.encode() for event in events], pings
-        )
+        core = self._api.core
+        bodies = [event.encode() for event in events]
+        async with core.fleet.room(f"a trial of {version.function_name}:{version.version}"):
+            with self._as_refusals(version):
+                trial = await try_start(core.host, version, How(how), bodies, pings=pings)
         return answer(_shape(trial))
 
     async def clones(self, request: Request) -> Response:
         """A clone test: two cold starts of a version, two clones of each, the same events to all; what they did.
 
         Body: `{"events": ["<JSON>", ...], "kernel_cloned": false, "fixers_off": false}`. The answer is
-        `thawd.check.clones.Observed`; nothing in it is judged. Works with `$LATEST` too: the snapshots are its own.
+        `thaw_check.clones.Observed`; nothing in it is judged. Works with `$LATEST` too: the snapshots are its own.
         """
         body = await members_of(request, limit=1 << 20)
         texts = body.strings("events") or ["{}"]
@@ -106,10 +117,28 @@ class Development:
         except (ValueError, RecursionError) as error:
             raise invalid_parameter(f"an event is not JSON: {error}") from None
         version = self._api.version(self._api.ref(request))
-        observed = await self._api.core.observe(
-            version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
-        )
-        return answer(observed)
+        core = self._api.core
+        async with core.fleet.room(f"a check of {version.function_name}:{version.version}"):
+            observed = await observe_clones(
+                core.host, version, events, kernel_cloned=kernel_cloned, fixers_off=fixers_off
+            )
+        return answer(exchange.as_json(observed))
+
+    @contextmanager
+    def _as_refusals(self, version: FunctionVersion) -> Iterator[None]:
+        """Turn what a start outside of the pools raises into the error its client gets."""
+        try:
+            yield
+        except InitFailure as failure:
+            raise ApiError(
+                "InvalidRuntimeException", 502, failure.body or str(failure)
+            ) from failure
+        except (StartTimeout, RestoreFailure, RuntimeExited) as error:
+            arn = self._api.arns.arn(version.function_name, version.version)
+            raise not_run(refusal_of(error, version), arn) from error
+        except trio.TooSlowError as error:
+            message = f"The function did not answer within its Timeout of {version.timeout_s} s"
+            raise ApiError("ServiceException", 500, message) from error
 
 
 def _check_count(events: list[str]) -> None:

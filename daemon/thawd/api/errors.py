@@ -13,8 +13,9 @@ from thawd.catalog.errors import (
     StateConflict,
 )
 from thawd.errors import BundleError, CatalogError, ThawError
+from thawd.fleet.pool import NoCapacity
 from thawd.http import RequestRefused, Response
-from thawd.invoke.model import InvokeRefused
+from thawd.invoke.outcome import NotRun, Reason
 
 if TYPE_CHECKING:
     from .arns import Arns
@@ -76,13 +77,60 @@ _HTTP_CODES: Final = {
 """What the HTTP server refuses, in AWS's words."""
 
 
+def not_run(outcome: NotRun, arn: str) -> ApiError:
+    """Why an invocation was not run, in Lambda's words and statuses; `arn` is what was invoked."""
+    detail = outcome.detail
+    match outcome.reason:
+        case Reason.PENDING:
+            return conflict(
+                "The operation cannot be performed at this time. "
+                "The function is currently in the following state: Pending"
+            )
+        case Reason.NOT_READY:
+            message = (
+                "Lambda is initializing your function. It will be ready to invoke once your function state becomes "
+                "ACTIVE."
+            )
+            return ApiError("SnapStartNotReadyException", 409, f"{message} {detail}".rstrip())
+        case Reason.FAILED:
+            message = (
+                "AWS Lambda could not invoke your SnapStart function. If this error persists, check your function's "
+                "CloudWatch logs for initialization errors."
+            )
+            return conflict(f"{message} {detail}".rstrip())
+        case Reason.DELETED:
+            return not_found(arn)
+        case Reason.THROTTLED:
+            return ApiError("TooManyRequestsException", 429, f"Rate Exceeded. {detail}".rstrip())
+        case Reason.RESTORE_TIMEOUT:
+            return ApiError(
+                "SnapStartTimeoutException",
+                408,
+                "Lambda couldn't restore the snapshot within the timeout limit.",
+            )
+        case Reason.RESTORE_FAILED:
+            message = (
+                "The afterRestore() runtime hook encountered an error. "
+                "For more information, check the Amazon CloudWatch logs."
+            )
+            return ApiError("SnapStartException", 400, f"{message} {detail}".rstrip())
+        case Reason.STOPPING:
+            return ApiError(
+                "ServiceException",
+                503,
+                "thawd is stopping and could not wait any longer for this invocation",
+            )
+        case Reason.SYSTEM:
+            return ApiError("ServiceException", 500, detail)
+
+
 def from_ours(error: ThawError, arns: Arns) -> ApiError:
     """The Lambda error for one of our own."""
     match error:
         case ApiError():
             return error
-        case InvokeRefused():
-            return ApiError(error.code, error.status, error.message)
+        case NoCapacity():
+            return ApiError("TooManyRequestsException", 429, f"Rate Exceeded: {error}")
         case FunctionNotFound():
             return not_found(arns.arn(error.function_name, error.version))
         case FunctionExists():

@@ -11,7 +11,6 @@ import trio
 from attrs import define, evolve
 
 from thawd.catalog.models import LATEST, Code, FunctionVersion, State
-from thawd.errors import CatalogError
 from thawd.http import Request, Response, Router
 
 from .context import Api, answer, marker, members_of, page_size, place
@@ -165,6 +164,7 @@ class Functions:
         if dry_run:
             return answer(configuration(change(latest), api.arns, qualified=False))
         version = core.catalog.update_latest(name, change, revision_id=revision_id)
+        core.collector.nudge()
         if publish:
             version = self._publish(name)
         return answer(configuration(version, api.arns, qualified=publish))
@@ -200,17 +200,13 @@ class Functions:
         # The row is gone: a client that hangs up now must not leave machines and snapshots behind.
         with trio.CancelScope(shield=True):
             await core.publisher.forget(ref.name, ref.qualifier)
+        core.collector.nudge()
         return Response(204)
 
     async def download(self, request: Request) -> Response:
         """The zip of a version's code: what `Code.Location` of GetFunction points to."""
         version = self._api.version(self._api.ref(request))
-        path = trio.Path(self._api.core.find_zip(version.code))
-        if not await path.exists():
-            raise CatalogError(
-                f"The code of {version.function_name}:{version.version} is missing",
-                hint="Update the function's code",
-            )
+        path = trio.Path(self._api.core.bundles.find_zip(version.code.sha256))
         headers = [
             ("Content-Type", "application/zip"),
             ("Content-Length", str(version.code.size)),

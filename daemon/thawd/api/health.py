@@ -35,7 +35,7 @@ class Health:
                 "version": __version__,
                 "region": core.region,
                 "account_id": core.account_id,
-                "runtimes": list(core.runtimes()),
+                "runtimes": [image.runtime for image in core.images.list()],
                 **core.health(),
             }
         )

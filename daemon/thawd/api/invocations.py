@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from attrs import define
 
 from thawd.http import Request, RequestRefused, Response, Router
-from thawd.invoke.model import Invocation
+from thawd.invoke.outcome import Invocation, NotRun
 
-from .errors import ApiError, invalid_content, invalid_parameter
+from .errors import ApiError, invalid_content, invalid_parameter, not_run
 from .offload import off_the_loop
 from .validation import Violations
 
@@ -69,17 +69,20 @@ class Invocations:
             raise invalid_parameter(
                 "Asynchronous invocation (InvocationType Event) is not supported yet: use RequestResponse"
             )
+        arn = api.arns.arn(ref.name, ref.qualifier)
         outcome = await api.core.invoker.invoke(
             Invocation(
                 version=version,
                 qualifier=ref.qualifier,
-                invoked_arn=api.arns.arn(ref.name, ref.qualifier),
+                invoked_arn=arn,
                 request_id=request.id,
                 payload=payload,
                 client_context=client_context,
                 log_tail=log_type == "Tail",
             )
         )
+        if isinstance(outcome, NotRun):
+            raise not_run(outcome, arn)
         headers = [
             ("Content-Type", "application/json"),
             ("X-Amz-Executed-Version", outcome.executed_version),

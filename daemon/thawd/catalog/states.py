@@ -1,8 +1,9 @@
 """The state machine of a version: which state may follow which.
 
-    Pending -> Active | Failed | Inactive      a snapshot was made, could not be made, could not be made again
-    Active -> Inactive                         the snapshot was given up: not used for long, or damaged
-    Inactive -> Pending | Active               it is being made again, or was found good after all
+    Pending -> Active | Failed      its snapshot was made; its init failed, or no snapshot could be made
+    Active -> Pending               its snapshot was refused or lost, and is being made again
+    Pending -> Inactive             it could not be made again; the next start of the daemon and the next use try once more
+    Inactive -> Pending             it is being made again
 
 Failed is final: a version never changes, so neither would its init; publish again.
 """
@@ -18,12 +19,14 @@ from .models import FunctionVersion, State, UpdateStatus
 
 FOLLOWERS: Final[dict[State, frozenset[State]]] = {
     State.PENDING: frozenset({State.ACTIVE, State.FAILED, State.INACTIVE}),
-    State.ACTIVE: frozenset({State.INACTIVE}),
-    State.INACTIVE: frozenset({State.PENDING, State.ACTIVE}),
+    State.ACTIVE: frozenset({State.PENDING}),
+    State.INACTIVE: frozenset({State.PENDING}),
     State.FAILED: frozenset(),
 }
 
 _CREATING: Final = ("The function is being created.", "Creating")
+RESTORING: Final = "Restoring"
+"""StateReasonCode of a version whose snapshot is being made again (Lambda API, `StateReasonCode`)."""
 
 
 def born(version: FunctionVersion) -> FunctionVersion:
@@ -66,7 +69,7 @@ def moved(
         case State.PENDING:
             update = None
             if reason is None:
-                reason, reason_code = "The function is being restored.", reason_code or "Restoring"
+                reason, reason_code = "The function is being restored.", reason_code or RESTORING
         case State.INACTIVE:
             update = version.last_update_status
             if reason is None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -18,10 +18,11 @@ from thawd.errors import CatalogError
 from . import states
 from .errors import CodeMismatch, FunctionExists, FunctionNotFound, StaleRevision
 from .models import LATEST, Function, FunctionVersion, State
+from .reserve import Reserve
 from .schema import open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _converter: Final = cattrs.Converter()
@@ -70,14 +71,16 @@ class Catalog:
     a function raises `FunctionNotFound` when there is none.
     """
 
+    path: Path
     _database: sqlite3.Connection
+    _reserve: Reserve
     _now: Callable[[], datetime] = _utc_now
     _read: dict[tuple[str, int], FunctionVersion] = field(factory=dict)
 
     @classmethod
     def open(cls, path: Path, *, now: Callable[[], datetime] = _utc_now) -> Catalog:
         """Open or create the catalog at `path`, for this process alone. Raises `CatalogError`."""
-        return cls(open_database(path), now)
+        return cls(path, open_database(path), Reserve(path.with_suffix(".reserve")), now)
 
     def close(self) -> None:
         """Close the file."""
@@ -120,12 +123,13 @@ class Catalog:
 
     def function(self, name: str) -> Function:
         """A function's own settings, which are not versioned."""
-        row = self._database.execute(
+        rows = self._rows(
             "SELECT tags, reserved_concurrency FROM functions WHERE name = ?", (name,)
-        ).fetchone()
-        if row is None:
+        )
+        if not rows:
             raise FunctionNotFound(name)
-        return Function(name=name, tags=json.loads(row[0]), reserved_concurrency=row[1])
+        ((tags, reserved),) = rows
+        return Function(name=name, tags=json.loads(tags), reserved_concurrency=reserved)
 
     def set_tags(self, name: str, tags: Mapping[str, str]) -> Function:
         """Replace a function's tags."""
@@ -280,18 +284,28 @@ class Catalog:
         """Versions that are Pending: after a start, those whose publishing died with the last daemon."""
         return self._select("state = ?", State.PENDING)
 
+    def gave_number(self, name: str, version: str) -> bool:
+        """Whether this catalog has ever given a version of this name that number, deleted ones included."""
+        rows = self._rows(
+            "SELECT 1 FROM numbering WHERE function_name = ? AND last_number >= ?",
+            (name, max(1, _number(version))),
+        )
+        return bool(rows)
+
+    def is_new(self) -> bool:
+        """Whether nothing was ever written to it."""
+        return not self._rows("SELECT 1 FROM numbering LIMIT 1")
+
     def code_digests(self) -> set[str]:
         """The digest (base64, as `Code.sha256`) of every zip that some version needs."""
-        return {
-            row[0] for row in self._database.execute("SELECT DISTINCT code_sha256 FROM versions")
-        }
+        return {digest for (digest,) in self._rows("SELECT DISTINCT code_sha256 FROM versions")}
 
     def statistics(self) -> CatalogStatistics:
         """Figures of this moment."""
-        functions, versions, pending, size = self._database.execute(
+        ((functions, versions, pending, size),) = self._rows(
             "SELECT total(number = 0), total(number > 0), total(state = ?), total(code_size) FROM versions",
             (State.PENDING,),
-        ).fetchone()
+        )
         return CatalogStatistics(
             functions=int(functions),
             versions=int(versions),
@@ -303,22 +317,43 @@ class Catalog:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One change, whole or not at all. What was read of rows that a failed change touched is forgotten."""
-        self._database.execute("BEGIN IMMEDIATE")
+        """One change, whole or not at all. What was read of rows that a failed change touched is forgotten.
+
+        Raises `CatalogError` for whatever SQLite refuses, at any statement.
+        """
+        with self._sqlite("written"):
+            try:
+                if self._database.in_transaction:
+                    # A disk that took neither the last change nor its end: it is given up now, or nothing more is.
+                    self._read.clear()
+                    self._database.execute("ROLLBACK")
+                self._database.execute("BEGIN IMMEDIATE")
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._read.clear()
+                # After a full disk SQLite has rolled back by itself, and says so if asked again.
+                if self._database.in_transaction:
+                    with suppress(sqlite3.Error):
+                        self._database.execute("ROLLBACK")
+                raise
+        self._reserve.lay_in()
+
+    @contextmanager
+    def _sqlite(self, verb: str) -> Iterator[None]:
+        """Turn SQLite's errors into ours."""
         try:
-            yield self._database
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            self._read.clear()
-            raise
-        try:
-            self._database.execute("COMMIT")
+            yield
         except sqlite3.Error as error:
-            self._database.execute("ROLLBACK")
-            self._read.clear()
+            self._reserve.give_up()
             raise CatalogError(
-                f"The catalog cannot be written: {error}", hint="Is the disk full?"
+                f"The catalog {self.path} cannot be {verb}: {error}",
+                hint=f"Is there room on its disk, and may it be written? See `df {self.path.parent}`",
             ) from error
+
+    def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._sqlite("read"):
+            return self._database.execute(statement, values).fetchall()
 
     def _current(self, name: str, revision_id: str | None) -> FunctionVersion:
         latest = self.version(name)
@@ -358,13 +393,13 @@ class Catalog:
                 version.code.sha256,
                 version.code.size,
                 fingerprint,
-                json.dumps(_converter.unstructure(version), ensure_ascii=False),
+                json.dumps(_converter.unstructure(version)),
             ),
         )
         self._read[version.function_name, number] = version
 
     def _select(self, where: str, *values: Any) -> list[FunctionVersion]:
-        rows = self._database.execute(f"SELECT document FROM versions WHERE {where}", values)  # noqa: S608
+        rows = self._rows(f"SELECT document FROM versions WHERE {where}", values)  # noqa: S608
         return [_converter.structure(json.loads(document), FunctionVersion) for (document,) in rows]
 
 

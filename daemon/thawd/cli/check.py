@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from thawd.check.findings import in_order
-from thawd.check.lint import RULES, accepted, lint_path
-from thawd.check.report import FORMATS, junit, text
+from thaw_check.errors import CheckError
+from thaw_check.findings import in_order
+from thaw_check.lint import RULES, accepted, lint_path
+from thaw_check.report import FORMATS, junit, text
 from thawd.errors import BundleError, DaemonUnreachable
 
 from .arguments import add_socket, assignment
 from .exits import Exit
+from .system import NotHere, require_unix
 
 if TYPE_CHECKING:
     import argparse
 
-    from thawd.check.findings import Report
+    from thaw_check.findings import Report
 
     from .terminal import Terminal
 
@@ -93,7 +95,9 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         return Exit.NO_INPUT
     try:
         report = _report(arguments, path, terminal)
-    except DaemonUnreachable as error:
+    except CheckError as error:
+        raise BundleError(error.message, hint=error.hint) from error
+    except (DaemonUnreachable, NotHere) as error:
         if path.exists():
             raise
         terminal.note(f"thaw: no file {path}, and no function to ask for: {error}")
@@ -119,7 +123,8 @@ def _report(arguments: argparse.Namespace, path: Path, terminal: Terminal) -> Re
     """The linter's report of a path; the clones' too where they are asked for, and of a function always."""
     if path.exists() and not arguments.clones:
         return _linted(arguments, path, terminal)
-    # httpx and trio take 200 ms to import, and a lint needs neither.
+    # With this come httpx, which takes 200 ms to import, and modules that are there on Unix alone. A lint needs neither.
+    require_unix("The clone test")
     from . import clones  # noqa: PLC0415
 
     if path.exists():

@@ -231,7 +231,7 @@ class Client:
         kernel_cloned: bool = False,
         fixers_off: bool = False,
     ) -> dict[str, Any]:
-        """A clone test: two cold starts, two clones of each, the same events. What `check.clones.exchange` reads."""
+        """A clone test: two cold starts, two clones of each, the same events. What `thaw_check.clones.exchange` reads."""
         path = f"/thaw/v1/functions/{quote(name, safe='')}/clones"
         body = {"events": events, "kernel_cloned": kernel_cloned, "fixers_off": fixers_off}
         return self._json("POST", path, query=_qualifier(qualifier), body=body)

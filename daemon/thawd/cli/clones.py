@@ -13,21 +13,23 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from thawd.check.clones import RULES, compare, exchange, findings, page
-from thawd.check.findings import Report
+from thaw_check.clones import RULES, compare, exchange, findings, page
+from thaw_check.findings import Report
+from thawd import runtimes
 from thawd.errors import BundleError, DaemonUnreachable
 
 from .arguments import FunctionName, check_json, function_name
-from .own_daemon import RUNTIME, default_state, ensure_image, own_daemon
+from .own_daemon import default_state, ensure_image, own_daemon
 from .packing import bundle
 from .session import connect
+from .system import require_linux
 from .waiting import until_settled
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from thawd.check.clones import Observed
+    from thaw_check.clones import Observed
 
     from .client import Client
     from .terminal import Terminal
@@ -157,6 +159,7 @@ def _any_daemon(arguments: argparse.Namespace, terminal: Terminal) -> Iterator[C
         with client:
             yield client
         return
+    require_linux("A daemon of its own (none answers)")
     state = default_state()
     state.mkdir(parents=True, exist_ok=True)
     ensure_image(state / "images", terminal)
@@ -176,7 +179,7 @@ def _function(
     client.create_function(
         {
             "FunctionName": name,
-            "Runtime": RUNTIME,
+            "Runtime": runtimes.default().id,
             "Handler": handler,
             "Role": "arn:aws:iam::000000000000:role/thaw-check",
             "Code": {"ZipFile": base64.b64encode(code).decode()},

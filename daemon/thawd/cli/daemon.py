@@ -16,8 +16,8 @@ import trio
 from thawd import __version__
 from thawd.config import load
 from thawd.errors import ThawError
-from thawd.observe import logs
-from thawd.observe.systemd import Notifier
+from thawd.telemetry import log as logs
+from thawd.telemetry.systemd import Notifier
 
 from .exits import Exit
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import asdict, frozen
 
+from thawd import runtimes
 from thawd.errors import EngineError, ThawError
 
 from .exits import Exit
-from .own_daemon import RUNTIME, default_state, ensure_image, own_daemon
+from .own_daemon import default_state, ensure_image, own_daemon
 from .packing import bundle
 from .waiting import until_settled
 
@@ -82,14 +83,10 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _example() -> Path:
-    """The example function: in the package when installed, in the source tree when not."""
-    package = Path(__file__).resolve().parent.parent
-    for path in (
-        package / "examples" / "hello",
-        package.parents[1] / "runtimes/python/examples/hello",
-    ):
-        if path.is_dir():
-            return path
+    """The usual language's example function."""
+    path = runtimes.default().directory / "examples" / "hello"
+    if path.is_dir():
+        return path
     raise ThawError(
         "the example function is not installed", hint="Name a function: thaw demo --function DIR"
     )
@@ -101,7 +98,7 @@ def _measure(client: Client, code: Path, restores: int, terminal: Terminal) -> R
     client.create_function(
         {
             "FunctionName": _FUNCTION,
-            "Runtime": RUNTIME,
+            "Runtime": runtimes.default().id,
             "Handler": "app.handler",
             "Role": "arn:aws:iam::000000000000:role/thaw-demo",
             "Code": {"ZipFile": base64.b64encode(bundle(code)).decode()},

@@ -10,12 +10,13 @@ import subprocess
 import sys
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field, frozen
 
 from thawd import __version__
-from thawd.errors import DaemonUnreachable
+from thawd.errors import DaemonUnreachable, EngineError
 
 from .client import Client, DaemonRefused, SocketForbidden
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from thawd.config import Config
+    from thawd.engines.probe import Probe
+    from thawd.images.store import Image
 
 OLDEST_QEMU: Final = (7, 2)
 """Debian 12's: the oldest the snapshot recipe (x-ignore-shared) was tested with."""
@@ -31,6 +34,11 @@ IMAGE_BUILD_MIB: Final = 2048
 """Disk space a build takes at its height, packages and intermediate trees included."""
 
 TOOL_TIMEOUT_S: Final = 10
+
+_EMULATION: Final = "thawd works by emulation, 20 to 50 times slower"
+_NO_KVM: Final = (
+    "Nested virtualisation may be off or emulated by the host; engine = qemu-tcg ends the probing"
+)
 
 
 class Status(StrEnum):
@@ -68,12 +76,13 @@ def fail(topic: str, detail: str, hint: str) -> Finding:
 
 @define
 class Host:
-    """The machine that is looked at. `root` is / but for tests."""
+    """The machine that is looked at. `root` is / but for tests. With `probe` a guest is booted on KVM now."""
 
     config: Config
     socket: Path
     environ: Mapping[str, str]
     root: Path = field(factory=lambda: Path("/"))
+    probe: bool = False
 
     def which(self, tool: str) -> str | None:
         """Path of an executable."""
@@ -128,7 +137,6 @@ def qemu(host: Host) -> Iterator[Finding]:
 def kvm(host: Host) -> Iterator[Finding]:
     """The hardware's virtualisation. That /dev/kvm opens does not say that it works: the engine's probe does."""
     device = host.root / "dev/kvm"
-    emulation = "thawd works by emulation, some ten times slower"
     if host.config.engine == "qemu-tcg":
         yield ok("kvm", "not used (engine = qemu-tcg)")
         return
@@ -136,17 +144,17 @@ def kvm(host: Host) -> Iterator[Finding]:
     if not device.exists():
         yield bad(
             "kvm",
-            f"no {device}; {emulation}",
+            f"no {device}; {_EMULATION}",
             "Switch virtualisation on in the firmware, or nested virtualisation for a virtual machine",
         )
     elif not os.access(device, os.R_OK | os.W_OK):
         yield bad(
             "kvm",
-            f"you may not open {device}; {emulation}",
+            f"you may not open {device}; {_EMULATION}",
             "sudo usermod -aG kvm $USER, then log in again",
         )
     else:
-        yield _verdict(host, bad)
+        yield _tried_now(host, bad) if host.probe else _verdict(host, bad)
 
 
 def _verdict(host: Host, bad: Callable[[str, str, str], Finding]) -> Finding:
@@ -165,9 +173,51 @@ def _verdict(host: Host, bad: Callable[[str, str, str], Finding]) -> Finding:
         return ok("kvm", "a guest was booted on it")
     return bad(
         "kvm",
-        f"it does not work: {reason}; thawd works by emulation, some ten times slower",
-        "Nested virtualisation may be off or emulated by the host; engine = qemu-tcg ends the probing",
+        f"it did not work when it was tried: {reason}; {_EMULATION}",
+        f"Try it again: thaw doctor --probe. {_NO_KVM}",
     )
+
+
+def _tried_now(host: Host, bad: Callable[[str, str, str], Finding]) -> Finding:
+    """Boot a guest on KVM, and remember the verdict for the daemon's next start."""
+    # A guest is booted when it is asked for only; all else needs no engine.
+    import trio  # noqa: PLC0415
+
+    from thawd.engines.probe import boot_probe, remember  # noqa: PLC0415
+    from thawd.engines.qemu import find_kvm  # noqa: PLC0415
+    from thawd.images.store import ImageStore  # noqa: PLC0415
+
+    async def try_it(image: Image, folder: Path) -> tuple[Probe, str]:
+        engine = await find_kvm(folder, device=host.root / "dev/kvm")
+        found = await boot_probe(engine, image, scratch=folder)
+        try:
+            remember(engine, image, found, cache_file=host.config.state_directory / "engine.json")
+        except OSError as error:
+            return found, str(error)
+        return found, ""
+
+    try:
+        images = ImageStore(host.config.images_directory).list()
+        if not images:
+            return warn(
+                "kvm", "not tried: there is no image to boot", "Build one: thaw image build"
+            )
+        with TemporaryDirectory(prefix="thaw-probe-") as folder:
+            found, lost = trio.run(try_it, images[0], Path(folder))
+    except EngineError as error:
+        return bad("kvm", f"{error.message}; {_EMULATION}", error.hint or _NO_KVM)
+    except OSError as error:
+        return warn("kvm", f"it cannot be tried: {error}", "Run as the daemon's user")
+    if not found.usable:
+        return bad("kvm", f"it does not work: {found.reason}; {_EMULATION}", _NO_KVM)
+    booted = f"a guest was booted on it now, in {found.took_s:g} s"
+    if lost:
+        return warn(
+            "kvm",
+            f"{booted}; the daemon does not learn of it: {lost}",
+            "Run as the daemon's user",
+        )
+    return ok("kvm", f"{booted}; a daemon that works by emulation takes it when it is restarted")
 
 
 def image_tools(host: Host) -> Iterator[Finding]:
@@ -228,18 +278,6 @@ def memory(host: Host) -> Iterator[Finding]:
     yield ok("swap", "none on a plain disk")
 
 
-def cgroups(host: Host) -> Iterator[Finding]:
-    """The unified hierarchy, for limits of machines."""
-    if "memory" in host.read("/sys/fs/cgroup/cgroup.controllers").split():
-        yield ok("cgroup v2", "unified, memory controller present")
-    else:
-        yield warn(
-            "cgroup v2",
-            "no unified hierarchy with a memory controller; machines are held by their own memory size only",
-            "Boot with systemd.unified_cgroup_hierarchy=1",
-        )
-
-
 def disk(host: Host) -> Iterator[Finding]:
     """Room for images and snapshots."""
     directory = host.config.state_directory
@@ -292,7 +330,6 @@ FINDERS: Final[tuple[Callable[[Host], Iterator[Finding]], ...]] = (
     image_tools,
     image,
     memory,
-    cgroups,
     disk,
     daemon,
 )

@@ -25,13 +25,18 @@ _STYLE: Final = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_socket(parser)
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="boot a guest on the hardware's virtualisation now, whatever is remembered of earlier tries",
+    )
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Examine, and print one line a finding."""
     config = settings(arguments)
     socket = find_socket(arguments.socket, os.environ, config)
-    findings = examine(Host(config, socket, os.environ))
+    findings = examine(Host(config, socket, os.environ, probe=arguments.probe))
     failed = any(finding.status is Status.FAIL for finding in findings)
     if terminal.json:
         terminal.value(as_json(findings))

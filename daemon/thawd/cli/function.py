@@ -6,7 +6,8 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thawd.errors import ThawError
+from thawd import runtimes
+from thawd.errors import ImageError, ThawError
 
 from .arguments import add_common, add_socket, assignment, function_name, plain_function_name
 from .exits import Exit
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from .client import Client
     from .terminal import Terminal
 
-DEFAULT_RUNTIME = "python3.13"
-DEFAULT_HANDLER = "lambda_function.lambda_handler"
-"""What Lambda's console makes."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -33,12 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--code", type=Path, required=True, metavar="PATH", help="folder, zip or source file"
     )
-    create.add_argument("--runtime", default=DEFAULT_RUNTIME, help=f"default: {DEFAULT_RUNTIME}")
+    create.add_argument("--runtime", help="default: the one that `thaw image build` builds")
     create.add_argument(
         "--role", metavar="ARN", help="execution role (default: one that stands for any)"
     )
     _settings_of_function(create)
-    create.set_defaults(handler=DEFAULT_HANDLER, snapstart=True, act=_create)
+    create.set_defaults(snapstart=True, act=_create)
 
     get = actions.add_parser("get", help="show a function or one of its versions")
     get.add_argument("name", type=function_name, metavar="NAME[:QUALIFIER]")
@@ -68,7 +65,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings_of_function(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--handler", help=f"MODULE.FUNCTION (default: {DEFAULT_HANDLER})")
+    parser.add_argument(
+        "--handler", help="such as MODULE.FUNCTION (default: the language's usual one)"
+    )
     parser.add_argument("--memory", type=int, metavar="MB", help="128 to 10240 (default: 128)")
     parser.add_argument("--timeout", type=int, metavar="SECONDS", help="1 to 900 (default: 3)")
     parser.add_argument("--description", metavar="TEXT")
@@ -124,6 +123,8 @@ def _configuration(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _create(arguments: argparse.Namespace, client: Client, terminal: Terminal) -> int:
     account = settings(arguments).account_id
+    arguments.runtime = arguments.runtime or runtimes.default().id
+    arguments.handler = arguments.handler or _usual_handler(arguments.runtime)
     arguments.role = arguments.role or f"arn:aws:iam::{account}:role/thaw"
     request = {
         "FunctionName": arguments.name,
@@ -136,6 +137,14 @@ def _create(arguments: argparse.Namespace, client: Client, terminal: Terminal) -
     created = until_settled(client, terminal, arguments.name, None, f"Creating {arguments.name}")
     _show(created, terminal, f"Created {arguments.name}. Next: thaw publish {arguments.name}")
     return Exit.NO if created.get("State") == "Failed" else Exit.OK
+
+
+def _usual_handler(runtime: str) -> str:
+    try:
+        return runtimes.find(runtime).default_handler
+    except ImageError as error:
+        # The daemon may know it all the same.
+        raise ThawError(error.message, hint="Name the handler with --handler") from error
 
 
 def _get(arguments: argparse.Namespace, client: Client, terminal: Terminal) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from thawd import runtimes
 from thawd.errors import ImageError
 from thawd.images.store import Image, ImageStore
 
@@ -21,14 +22,12 @@ if TYPE_CHECKING:
 
     from .terminal import Terminal
 
-DEFAULT_RUNTIME = "python3.13"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     build = actions.add_parser("build", help="build the image of a runtime, if it is not there")
-    build.add_argument("runtime", nargs="?", default=DEFAULT_RUNTIME, metavar="RUNTIME")
+    build.add_argument("runtime", nargs="?", metavar="RUNTIME", help="default: the usual one")
     build.add_argument(
         "--fresh", action="store_true", help="build anew, of Debian's packages as they are now"
     )
@@ -51,7 +50,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _build(arguments: argparse.Namespace, store: ImageStore, terminal: Terminal) -> int:
-    runtime = arguments.runtime
+    runtime = arguments.runtime or runtimes.default().id
     with terminal.progress(f"Building the image of {runtime}") as progress:
 
         async def build() -> Image:

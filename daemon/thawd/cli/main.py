@@ -26,6 +26,7 @@ from thawd.errors import (
 
 from .arguments import Parser, add_common
 from .exits import Exit
+from .system import NotHere, require_unix
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ COMMANDS: Final = {
     "demo": "show it all in a minute: cold, restored, warm",
 }
 """Every command, in the order of the help: its module here, and one line."""
+
+
+_EVERYWHERE: Final = frozenset({"check"})
+"""Commands that run on Windows and macOS too. They import only what is there."""
 
 
 class Command(Protocol):
@@ -114,7 +119,7 @@ def status_of(error: ThawError) -> Exit:
             return Exit.CONFIG
         case BundleError():
             return Exit.DATA
-        case ImageError() | EngineError():
+        case ImageError() | EngineError() | NotHere():
             return Exit.UNAVAILABLE
         case DaemonRefused(status=404):
             return Exit.NO_INPUT
@@ -138,6 +143,8 @@ def _dispatch(argv: list[str], terminal: Terminal) -> int:
             parser.error(f"no command {name!r}; {advice}")
         parser.parse_args(argv)  # --help and --version end here, anything else is refused
         parser.error("a command is missing")
+    if name not in _EVERYWHERE:
+        require_unix(f"thaw {name}")
     command: Command = importlib.import_module(f"{__package__}.{name}")
     sub = Parser(prog=f"thaw {name}", description=command.__doc__)
     command.configure(sub)

@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import trio
-
+from thawd import runtimes
 from thawd.errors import DaemonUnreachable, ThawError
-from thawd.images.store import ImageStore
 
 from .client import Client, check_socket
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
     from .terminal import Terminal
 
-RUNTIME: Final = "python3.13"
 _READY_WITHIN_S: Final = 120.0
 _STOPPED_WITHIN_S: Final = 30.0
 
@@ -37,15 +34,20 @@ def default_state() -> Path:
 
 def ensure_image(directory: Path, terminal: Terminal) -> None:
     """Build the guest image if it is not there."""
+    import trio  # noqa: PLC0415 - whoever has a daemon elsewhere needs neither
+
+    from thawd.images.store import ImageStore  # noqa: PLC0415 - and on Windows it cannot be imported
+
     store = ImageStore(directory)
-    with terminal.progress(f"guest image {RUNTIME}") as progress:
+    runtime = runtimes.default().id
+    with terminal.progress(f"guest image {runtime}") as progress:
 
         async def ensure() -> None:
-            await store.ensure(RUNTIME, progress=progress.update)
+            await store.ensure(runtime, progress=progress.update)
 
         trio.run(ensure)
         took_s = progress.elapsed_s
-    terminal.note(f"guest image {RUNTIME}: ready after {took_s:.1f} s")
+    terminal.note(f"guest image {runtime}: ready after {took_s:.1f} s")
 
 
 @contextmanager

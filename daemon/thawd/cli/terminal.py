@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import signal
+import os
 import sys
 import threading
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from attrs import define, field
@@ -16,12 +16,15 @@ from attrs import define, field
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-_STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+    from rich.live import Live
+
+# rich is imported where it draws: it takes 100 ms, and most commands print a line or JSON.
 
 PROGRESS_AFTER_S: Final = 0.3
 """Nothing is shown for work that ends sooner: a line that flashes by is noise."""
 
-TICK_S: Final = 0.1
+_UNBOUNDED: Final = 1 << 20
+"""Columns, where no screen limits them."""
 
 
 @define(eq=False)
@@ -32,25 +35,26 @@ class Terminal:
     err: TextIO
     json: bool = False
     color: bool = False
-    ticks: bool = False
-    """Whether progress goes on by itself while the command waits in one call."""
-    _clock: Callable[[], float] = time.monotonic
 
     @classmethod
     def standard(cls, environ: Mapping[str, str]) -> Terminal:
         """This process's own streams; colour only on a terminal and without NO_COLOR (no-color.org)."""
+        if os.name == "nt" and isinstance(sys.stdout, TextIOWrapper) and not sys.stdout.isatty():
+            # A pipe has the system's code page there, which not every source fits in; JSON is UTF-8 everywhere.
+            sys.stdout.reconfigure(encoding="utf-8")
         color = (
             sys.stdout.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
         )
-        # Only the main thread may have the alarm that makes it tick.
-        ticks = threading.current_thread() is threading.main_thread()
-        return cls(sys.stdout, sys.stderr, color=color, ticks=ticks)
+        return cls(sys.stdout, sys.stderr, color=color)
 
     def style(self, text: str, *styles: str) -> str:
         """`text` in colour, where there is colour."""
         if not self.color or not text:
             return text
-        return f"\x1b[{';'.join(_STYLES[style] for style in styles)}m{text}\x1b[0m"
+        from rich.color import ColorSystem  # noqa: PLC0415
+        from rich.style import Style  # noqa: PLC0415
+
+        return Style.parse(" ".join(styles)).render(text, color_system=ColorSystem.STANDARD)
 
     def line(self, text: str = "") -> None:
         """A line of the result."""
@@ -65,97 +69,115 @@ class Terminal:
         print(json.dumps(value, indent=2, ensure_ascii=False, default=str), file=self.out)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Columns as wide as their widest cell; columns whose cells are all numbers stand right."""
-        widths = [max(len(str(row[i])) for row in (headers, *rows)) for i in range(len(headers))]
-        numeric = [
-            all(row[i].replace(".", "", 1).isdigit() for row in rows) for i in range(len(headers))
-        ]
-        for number, row in enumerate((headers, *rows)):
-            cells = [
-                cell.rjust(width) if right else cell.ljust(width)
-                for cell, width, right in zip(row, widths, numeric, strict=True)
-            ]
-            text = "  ".join(cells).rstrip()
-            self.line(self.style(text, "bold") if number == 0 else text)
+        """Columns as wide as their widest cell; columns whose cells are all numbers stand right.
+
+        A terminal that is too narrow gets folded cells. Elsewhere a row is a line, however long.
+        """
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        console = Console(
+            file=self.out,
+            force_terminal=self.out.isatty(),
+            color_system="standard" if self.color else None,
+            width=None if self.out.isatty() else _UNBOUNDED,
+        )
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        for number, header in enumerate(headers):
+            numeric = all(row[number].replace(".", "", 1).isdigit() for row in rows)
+            table.add_column(Text(header), justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        with console.capture() as drawn:
+            console.print(table)
+        for line in drawn.get().rstrip("\n").split("\n"):
+            self.line(line.rstrip())
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:
         """Show that work goes on until the scope ends; call `update` on what is yielded whenever there is news."""
-        progress = Progress(self.err, title, self.err.isatty(), self._clock)
+        progress = Progress(self.err, title)
+        # A thread of its own shows it: the command may wait in one long call.
+        timer = threading.Timer(PROGRESS_AFTER_S, progress.show)
+        timer.daemon = True
+        timer.start()
         try:
-            with _alarm(progress.show) if self.ticks else nullcontext():
-                yield progress
+            yield progress
         finally:
+            timer.cancel()
+            timer.join()
             progress.clear()
-
-
-@contextmanager
-def _alarm(action: Callable[[], None]) -> Iterator[None]:
-    """Call `action` every `TICK_S`, whatever the main thread waits for.
-
-    A signal needs neither thread nor event loop, and Python goes on with an interrupted system call by itself (PEP 475).
-    """
-    before = signal.signal(signal.SIGALRM, lambda *_: action())
-    signal.setitimer(signal.ITIMER_REAL, PROGRESS_AFTER_S, TICK_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @define(eq=False)
 class Progress:
-    """One line on a terminal, rewritten in place; elsewhere one plain line for each new step."""
+    """One line on a terminal, redrawn in place; elsewhere one plain line for each new step."""
 
     _stream: TextIO
     title: str
-    _rewrite: bool
-    _clock: Callable[[], float]
-    _started: float = field(init=False)
+    _started: float = field(factory=time.monotonic, init=False)
     _step: str = field(default="", init=False)
     _fraction: float | None = field(default=None, init=False)
+    _shown: bool = field(default=False, init=False)
     _told: str = field(default="", init=False)
-    _writing: bool = field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._started = self._clock()
+    _live: Live | None = field(default=None, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    """The timer's thread shows the first line, the command's own thread the others."""
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the work began."""
-        return self._clock() - self._started
+        return time.monotonic() - self._started
 
     def update(self, step: str, fraction: float | None = None) -> None:
         """The work is now at `step`; `fraction` (0 to 1) where an end is in sight."""
-        self._step, self._fraction = step, fraction
-        self.show()
+        with self._lock:
+            self._step, self._fraction = step, fraction
+            if self._shown:
+                self._draw()
 
     def show(self) -> None:
-        """Show how it stands. Does nothing while it is at it: an alarm may come at any moment."""
-        if self._writing or self.elapsed_s < PROGRESS_AFTER_S:
-            return
-        self._writing = True
-        if self._rewrite:
-            percent = "" if self._fraction is None else f" {self._fraction:4.0%}"
-            line = f"{self._line()}{percent}  {self.elapsed_s:.1f} s"
-            # A line that wraps cannot be rewritten.
-            self._write("\r" + line[: shutil.get_terminal_size().columns - 1] + "\x1b[K")
-            self._told = line
-        elif self._told != self._line():
-            self._told = self._line()
-            self._write(self._told + "\n")
-        self._writing = False
+        """Show how it stands, and from now on each step."""
+        with self._lock:
+            self._shown = True
+            if self._stream.isatty() and os.environ.get("TERM") != "dumb":
+                self._live = _live(self._stream, self._line)
+                self._live.start()
+            self._draw()
 
     def clear(self) -> None:
         """Take the line away."""
-        if self._rewrite and self._told:
-            self._write("\r\x1b[K")
-            self._told = ""
+        if self._live is not None:
+            self._live.stop()
 
-    def _line(self) -> str:
+    def _draw(self) -> None:
+        if self._live is not None:
+            self._live.refresh()
+        elif self._told != self._text():
+            self._told = self._text()
+            print(self._told, file=self._stream, flush=True)
+
+    def _text(self) -> str:
         return f"{self.title}: {self._step}" if self._step else self.title
 
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+    def _line(self) -> str:
+        percent = "" if self._fraction is None else f" {self._fraction:4.0%}"
+        return f"{self._text()}{percent}  {self.elapsed_s:.1f} s"
+
+
+def _live(stream: TextIO, line: Callable[[], str]) -> Live:
+    """What `line` returns, redrawn ten times a second from `start()` to `stop()`, which takes it away."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    return Live(
+        console=Console(file=stream, force_terminal=True, color_system=None),
+        get_renderable=lambda: Text(line(), no_wrap=True, overflow="crop"),
+        refresh_per_second=10,
+        transient=True,
+        # The result may go to a pipe while this is on the terminal.
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )

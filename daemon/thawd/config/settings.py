@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import Attribute, Factory, field, frozen
 
+from thawd.engines.registry import names as engine_names
+
 from .places import SOCKET_NAME, private_directory
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ SOCKET_PATH_LIMIT: Final = 107
 RUNTIME_PATH_LIMIT: Final = 64
 """Longest runtime directory in bytes: each machine's sockets lie in a directory of their own below it."""
 
-ENGINES: Final = ("auto", "qemu-kvm", "qemu-tcg")
+ENGINES: Final = ("auto", *engine_names())
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("auto", "console", "logfmt", "json", "journal")
 

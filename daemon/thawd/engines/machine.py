@@ -19,32 +19,31 @@ CODE_DISK_BYTES: Final = 1 << 30
 """Every code disk is padded (sparse) to this size: the guest learnt the size of its second disk when the base
 snapshot was made, so every disk that is put there afterwards must have it."""
 
-
-@frozen(kw_only=True)
-class NetworkCard:
-    """Place of the network card that a later version gives a machine. Guests have loopback only for now."""
-
-    tap: str
-    mac: str
+ANSWER_S: Final = 5.0
+"""How long a VMM may take to answer a command: 0.6 ms on an idle host, 40 ms seen on a busy one. One that takes longer
+does not answer at all (stopped, or stuck in its device model), and is killed so that its client learns of it."""
 
 
 @frozen(kw_only=True)
 class MachineSpec:
-    """What a machine is made of. Everything that must be equal in a snapshot and its clones.
+    """What a machine is made of, as far as it must be equal in a snapshot and its clones.
 
-    `memory_mib` is the guest's RAM, not Lambda's MemorySize. Disks are read-only: `root` is the image's root file
-    system (/dev/vda), `code` the function's code disk of `CODE_DISK_BYTES` (/dev/vdb), which may be another file of
-    the same size at each restore.
+    What may differ between clones is an argument of `Engine.boot` and `Engine.restore`: the code disk, the generation.
+    `memory_mib` is the guest's RAM, not Lambda's MemorySize. `root` is the image's root file system, read-only
+    (/dev/vda).
     """
 
     kernel: Path
     initrd: Path
     root: Path
-    code: Path
     memory_mib: int
     vcpus: int = 1
     command_line: str = ""
-    network: NetworkCard | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The image's files that a machine needs, at a restore too."""
+        return self.kernel, self.initrd, self.root
 
 
 @frozen(kw_only=True)
@@ -81,17 +80,38 @@ class MachineStatistics:
     timings_ms: dict[str, float] = field(factory=dict)
 
 
+@frozen(kw_only=True)
+class Translations:
+    """What an emulator has translated since the machine was handed out: how much code its guest ran for the first time.
+
+    Unlike times it hardly depends on what else the host does. `flushed` says that the emulator threw its translations
+    away meanwhile: `blocks` then counts only those made since, and measures nothing.
+    """
+
+    blocks: int
+    flushed: bool
+
+
 class Machine(ABC):
-    """One running microVM. Owned by the scope of `Engine.boot` or `Engine.restore`; gone when that ends."""
+    """One running microVM. Owned by the scope of `Engine.boot` or `Engine.restore`; gone when that ends.
+
+    No command waits for ever: a VMM that does not answer within `ANSWER_S`, or does not load or save within a longer
+    limit, is killed. Every command raises `MachineDied` then, as for a VMM that ended by itself.
+    """
 
     spec: MachineSpec
     pid: int
     timings_ms: Mapping[str, float]
-    """Milliseconds by step of its start: `copy_ms` (a private memory file), `spawn_ms`, `qmp_ms`, `load_ms`."""
+    """Milliseconds by step of its start: `copy_ms` (a private memory file), `spawn_ms`, `connect_ms` (the VMM takes
+    commands), `load_ms`. Which of them there are is the engine's to say."""
 
     @abstractmethod
     def channel(self) -> trio.abc.Stream:
-        """The byte stream to the guest agent, connected before the machine runs."""
+        """The byte stream to the guest agent, to be used from now on.
+
+        What is sent before the machine runs waits for it. An engine that can connect only to a running guest lets
+        `send_all` and `receive_some` wait until then.
+        """
 
     @abstractmethod
     async def pause(self) -> None:
@@ -103,10 +123,11 @@ class Machine(ABC):
 
     @abstractmethod
     async def snapshot(self, directory: Path) -> Snapshot:
-        """Pause and save into `directory` (must exist, same file system as the machine's memory file).
+        """Pause and save into `directory`, which must exist and lie on the file system of the machine's scratch.
 
-        Needs a machine whose memory is its own (`boot`, or `restore(writable=True)`). Files are synced to disk.
-        The machine stays paused and must be killed afterwards: its memory file now belongs to the snapshot.
+        Needs a machine whose memory is its own: one that was booted, or restored with a `scratch` directory. Files
+        are synced to disk. The machine stays paused and cannot run again: its memory belongs to the snapshot now.
+        Raises `SnapshotError` when it cannot be written, and the machine can go on then; `EngineError`.
         """
 
     @abstractmethod
@@ -121,26 +142,49 @@ class Machine(ABC):
     def statistics(self) -> MachineStatistics:
         """Figures read now from /proc. Raises `MachineDied` when the process is gone."""
 
+    async def translations(self) -> Translations | None:
+        """How much guest code was translated, for benchmarks; None where the guest's processor is a real one.
+
+        Takes about 2 ms. Raises `MachineDied`.
+        """
+        return None
+
     @abstractmethod
     def console_tail(self) -> str:
         """The last few KiB the guest wrote to its serial console, for error messages."""
 
 
 class Engine(ABC):
-    """Starts machines."""
+    """Starts machines. A package of `thawd.engines` offers what it has in `OFFERS` (see `registry`)."""
 
     name: str
-    """Short name: `qemu-kvm`, `qemu-tcg`."""
+    """Short name, as in the configuration: `qemu-kvm`, `qemu-tcg`."""
 
     identity: str
     """Name, accelerator and version; equal identities can restore each other's snapshots."""
 
-    @abstractmethod
-    def boot(self, spec: MachineSpec, *, scratch: Path) -> AbstractAsyncContextManager[Machine]:
-        """A fresh machine, running, from kernel start. Its memory file lives in a new directory under `scratch`.
+    emulated: bool
+    """Whether the guest's processor is software: it works everywhere, 20 to 50 times slower than a real one."""
 
-        Entering the scope returns as soon as the VMM runs and the channel is connected; the agent's HELLO comes
-        when the guest is up. Raises `EngineError`.
+    renews_generation: bool
+    """Whether a clone's kernel is told that it is another machine now (VMGENID) and reseeds its generator by itself.
+    If not, the agent's RESTORE alone makes clones unique."""
+
+    takes_generation: bool
+    """Whether `generation` may be given to `restore`."""
+
+    @abstractmethod
+    def check(self, snapshot: Snapshot) -> None:
+        """Raise `SnapshotError` for a snapshot that this engine cannot restore, as far as a look at its files tells."""
+
+    @abstractmethod
+    def boot(
+        self, spec: MachineSpec, *, code: Path, scratch: Path
+    ) -> AbstractAsyncContextManager[Machine]:
+        """A fresh machine, running, from kernel start. Its memory lives in a new directory under `scratch`.
+
+        `code` is the function's code disk, read-only, of `CODE_DISK_BYTES` (/dev/vdb). Entering the scope returns as
+        soon as the VMM runs; the agent's HELLO comes when the guest is up. Raises `EngineError`.
         """
 
     @abstractmethod
@@ -148,14 +192,16 @@ class Engine(ABC):
         self,
         snapshot: Snapshot,
         *,
-        code: Path | None = None,
+        code: Path,
         scratch: Path | None = None,
         generation: UUID | None = None,
     ) -> AbstractAsyncContextManager[Machine]:
-        """A clone of `snapshot`, paused, channel connected.
+        """A clone of `snapshot`, paused.
 
-        `code` replaces the code disk. With `scratch` the clone gets a private copy of the memory file in a new
-        directory there and can be snapshotted itself; without, memory is copy-on-write of the snapshot's file.
-        `generation` is the id by which the guest's kernel tells that it is another machine now; a new one unless given.
+        `code` is its code disk: another file than the template's, maybe, but of the same size. With `scratch` the
+        clone gets a private copy of the memory in a new directory there and can be snapshotted itself; without,
+        memory is copy-on-write of the snapshot's file.
+        `generation` is the id by which the guest's kernel tells that it is another machine now, where the engine
+        `takes_generation`; a new one unless given. With its template's id a clone's kernel notices nothing.
         Raises `EngineError`, `SnapshotError`.
         """

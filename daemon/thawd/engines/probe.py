@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import secrets
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -32,16 +33,20 @@ DEADLINE_S: Final = 10.0
 longer is not worth having. Where /dev/kvm is there but executes
 instructions one by one in software, the guest is silent for minutes (seen on hosts that are virtual machines)."""
 _MEMORY_MIB: Final = 256
+RETRY_S: Final = 600.0
+"""How long a failure is believed. It may be the host's at that moment: busy, still booting, a module not yet loaded.
+Long enough that a daemon that restarts again and again does not wait for the probe each time."""
 
 
 @frozen(kw_only=True)
 class Probe:
-    """What was found out about one engine. `reason` says why it is not usable."""
+    """What was found out about one engine. `reason` says why it is not usable, `at_s` when (seconds since 1970)."""
 
     engine: str
     usable: bool
     reason: str = ""
     took_s: float = 0.0
+    at_s: float = 0.0
 
 
 async def boot_probe(
@@ -56,11 +61,10 @@ async def boot_probe(
             kernel=image.kernel,
             initrd=image.initrd,
             root=image.root,
-            code=code,
             memory_mib=_MEMORY_MIB,
         )
         try:
-            async with engine.boot(spec, scratch=scratch) as machine:
+            async with engine.boot(spec, code=code, scratch=scratch) as machine:
                 try:
                     await _greet(machine.channel())
                 finally:
@@ -78,6 +82,7 @@ async def boot_probe(
         usable=not reason,
         reason=reason,
         took_s=round(perf_counter() - started, 2),
+        at_s=time.time(),
     )
 
 
@@ -105,7 +110,7 @@ def _placeholder(scratch: Path) -> Iterator[Path]:
 async def remembered_probe(engine: Engine, image: Image, *, cache_file: Path) -> Probe:
     """The verdict on an engine, from `cache_file` if this host boot has one, else probed now and written there.
 
-    It holds for one boot of the host, its kernel, the engine's identity and the image.
+    It holds for one boot of the host, its kernel, the engine's identity and the image; a failure for `RETRY_S` alone.
     """
     key = _key(engine, image)
     known = _recall(cache_file, key)
@@ -127,8 +132,13 @@ async def remembered_probe(engine: Engine, image: Image, *, cache_file: Path) ->
         reason=found.reason,
         took_s=found.took_s,
     )
-    _remember(cache_file, key, found)
+    remember(engine, image, found, cache_file=cache_file)
     return found
+
+
+def remember(engine: Engine, image: Image, found: Probe, *, cache_file: Path) -> None:
+    """Let the next selection of an engine believe this verdict. Raises `OSError`."""
+    _write(cache_file, _key(engine, image), found)
 
 
 def _key(engine: Engine, image: Image) -> dict[str, str]:
@@ -143,12 +153,16 @@ def _key(engine: Engine, image: Image) -> dict[str, str]:
 def _recall(cache_file: Path, key: dict[str, str]) -> Probe | None:
     try:
         data = json.loads(cache_file.read_bytes())
-        return Probe(**data["probe"]) if data["key"] == key else None
+        found = Probe(**data["probe"]) if data["key"] == key else None
+        if found is None or found.usable:
+            return found
+        # A clock that was set back makes it a thing of the future: that is no reason to believe it for longer.
+        return found if 0 <= time.time() - found.at_s < RETRY_S else None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # a cache that cannot be read is no cache
 
 
-def _remember(cache_file: Path, key: dict[str, str], found: Probe) -> None:
+def _write(cache_file: Path, key: dict[str, str], found: Probe) -> None:
     temporary = cache_file.with_name(f".{cache_file.name}.new")
     temporary.write_text(json.dumps({"key": key, "probe": asdict(found)}, indent=2) + "\n")
     os.replace(temporary, cache_file)  # noqa: PTH105  the two are beside each other on purpose

@@ -16,11 +16,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 import trio.testing
-from attrs import define, evolve, field
+from attrs import define, field
 
-from thawd.engines.machine import Engine, Machine, MachineSpec, MachineStatistics, Snapshot
-from thawd.engines.scopes import helpers
+from thawd.engines.machine import (
+    ANSWER_S,
+    Engine,
+    Machine,
+    MachineSpec,
+    MachineStatistics,
+    Snapshot,
+    Translations,
+)
 from thawd.errors import EngineError, MachineDied, SnapshotError
+from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -88,6 +96,8 @@ class FakeMachine(Machine):
     """One pretended microVM. The attributes without underscore are the test's to look at."""
 
     spec: MachineSpec
+    code: Path
+    """Its code disk."""
     pid: int
     engine: FakeEngine
     memory: dict[str, Any]
@@ -95,12 +105,15 @@ class FakeMachine(Machine):
     restored: bool
     """Whether this is a clone; a fresh machine otherwise."""
     console: str = ""
+    blocks: int = 0
+    flushed: bool = False
     timings_ms: Mapping[str, float] = field(factory=lambda: {"spawn_ms": 0.0})
     _directory: Path | None
     _host: trio.abc.Stream
     _guest: _GuestPort
     _cpu: _Cpu
     _saved: bool = False
+    _silent: bool = False
     _exit_code: int | None = None
     _ended: trio.Event = field(factory=trio.Event)
     _life: trio.CancelScope = field(factory=trio.CancelScope)
@@ -181,12 +194,31 @@ class FakeMachine(Machine):
             timings_ms=dict(self.timings_ms),
         )
 
+    async def translations(self) -> Translations | None:
+        """See `Machine`; an emulated engine's machines say `blocks` and `flushed` as the test set them."""
+        if not self.engine.emulated:
+            return None
+        return Translations(blocks=self.blocks, flushed=self.flushed)
+
     def console_tail(self) -> str:
         """See `Machine`; what the test put into `console`."""
         return self.console
 
+    def go_silent(self) -> None:
+        """Stand still like a VMM that was sent SIGSTOP: the guest says nothing more, commands wait for their deadline."""
+        self._silent = True
+        self._cpu.stop()
+
     async def _step(self, step: Step) -> None:
-        await self.engine.take_step(step)
+        with trio.move_on_after(ANSWER_S) as limit:
+            await self.engine.take_step(step)
+            if self._silent and self.alive:
+                await self._ended.wait()
+        if limit.cancelled_caught:
+            self.kill()
+            raise MachineDied(
+                f"machine {self.pid} did not {step} within {ANSWER_S:g} s, and was killed"
+            )
         if not self.alive:
             raise MachineDied(f"machine {self.pid} has ended with code {self._exit_code}")
 
@@ -217,6 +249,9 @@ class FakeEngine(Engine):
     guest: Callable[[trio.abc.Stream, FakeMachine], Awaitable[None]] = _silent_guest
     name: str = "fake"
     identity: str = "fake 1"
+    emulated: bool = False
+    renews_generation: bool = False
+    takes_generation: bool = True
     private_bytes: int = 20 << 20
     on_snapshot: Callable[[FakeMachine], object] = lambda _machine: None
     on_restore: Callable[[FakeMachine], object] = lambda _machine: None
@@ -228,7 +263,7 @@ class FakeEngine(Engine):
     _failures: dict[Step, list[Exception]] = field(factory=dict, init=False)
 
     def delay(self, step: Step, seconds: float) -> None:
-        """Make each such step take this long from now on (`math.inf`: hang)."""
+        """Make each such step take this long from now on (`math.inf`: hang, which kills a machine at its deadline)."""
         self._delays_s[step] = seconds
 
     def fail(self, step: Step, *errors: Exception) -> None:
@@ -243,13 +278,22 @@ class FakeEngine(Engine):
         if queue := self._failures.get(step):
             raise queue.pop(0)
 
+    def check(self, snapshot: Snapshot) -> None:
+        """See `Engine`."""
+        if snapshot.engine != self.identity:
+            raise SnapshotError(
+                f"{snapshot.directory} was made by {snapshot.engine}, this is {self.identity}"
+            )
+
     @asynccontextmanager
-    async def boot(self, spec: MachineSpec, *, scratch: Path) -> AsyncIterator[Machine]:
+    async def boot(self, spec: MachineSpec, *, code: Path, scratch: Path) -> AsyncIterator[Machine]:
         """See `Engine`."""
         await self.take_step("boot")
         directory = Path(mkdtemp(prefix="machine-", dir=scratch))
         (directory / "memory").write_bytes(b"")
-        async with self._machine(spec, directory=directory, memory={}, restored=False) as machine:
+        async with self._machine(
+            spec, code=code, directory=directory, memory={}, restored=False
+        ) as machine:
             yield machine
 
     @asynccontextmanager
@@ -257,16 +301,15 @@ class FakeEngine(Engine):
         self,
         snapshot: Snapshot,
         *,
-        code: Path | None = None,
+        code: Path,
         scratch: Path | None = None,
-        generation: UUID | None = None,  # noqa: ARG002 - no kernel here to tell
+        generation: UUID | None = None,
     ) -> AsyncIterator[Machine]:
         """See `Engine`. Calls `on_restore` with the new machine before it is handed out."""
         await self.take_step("restore")
-        if snapshot.engine != self.identity:
-            raise SnapshotError(
-                f"{snapshot.directory} was made by {snapshot.engine}, this is {self.identity}"
-            )
+        if generation is not None and not self.takes_generation:
+            raise EngineError(f"{self.name} cannot give a machine a generation id")
+        self.check(snapshot)
         try:
             memory = json.loads(snapshot.state.read_text())
         except OSError as error:
@@ -275,21 +318,27 @@ class FakeEngine(Engine):
         if scratch is not None:
             directory = Path(mkdtemp(prefix="machine-", dir=scratch))
             (directory / "memory").write_bytes(snapshot.memory.read_bytes())
-        spec = snapshot.spec if code is None else evolve(snapshot.spec, code=code)
         async with self._machine(
-            spec, directory=directory, memory=memory, restored=True
+            snapshot.spec, code=code, directory=directory, memory=memory, restored=True
         ) as machine:
             self.on_restore(machine)
             yield machine
 
     @asynccontextmanager
     async def _machine(
-        self, spec: MachineSpec, *, directory: Path | None, memory: dict[str, Any], restored: bool
+        self,
+        spec: MachineSpec,
+        *,
+        code: Path,
+        directory: Path | None,
+        memory: dict[str, Any],
+        restored: bool,
     ) -> AsyncIterator[FakeMachine]:
         host, port = trio.testing.memory_stream_pair()
         cpu = _Cpu(running=not restored)
         machine = FakeMachine(
             spec=spec,
+            code=code,
             pid=next(_pids),
             engine=self,
             memory=memory,

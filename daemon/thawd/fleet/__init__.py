@@ -1,1 +1,1 @@
-"""Machines in service: how an execution environment starts, one pool a version, the fleet over all pools."""
+"""Machines in service: one pool a version, and the fleet over all pools."""

@@ -3,23 +3,28 @@
 Whoever wants an environment waits in one queue. It is served by whatever comes first: an environment that another
 invocation gives back, or one that was started because the queue was longer than the starts under way. So a burst
 never waits for a start when a warm environment frees up meanwhile, and what was started in vain becomes ready stock.
+
+A pool serves until its version is superseded by another code or configuration, or deleted. Then nothing rests in it any
+more, and invocations that run may end. Those that wait are served if it was superseded, and refused if it was deleted.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import astuple, define, field, fields, frozen
 
+from thawd.environments.environment import Environment, Stage
 from thawd.errors import MachineDied, ThawError
-from thawd.fleet.environment import Environment, Stage
+from thawd.fleet.admission import EXPECTED_BYTES, Place
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Hashable
 
     from thawd.catalog.models import FunctionVersion
 
@@ -33,9 +38,17 @@ _MOST_LOSSES: Final = 2
 """Starts whose machine died under them, before the invocation that waits is told: a snapshot that kills its machine
 must not be restored for ever."""
 
+_FIRST_WEIGHING_S: Final = 0.5
+_WEIGH_EVERY_S: Final = 5.0
+"""How often a running machine's memory is measured (0.7 ms for a clone of 64 MiB). A paused one's is measured once."""
+
 
 class NoCapacity(ThawError):
     """Every machine this host may run is busy, or the version's concurrency is used up."""
+
+
+class Deleted(ThawError):
+    """The version was deleted before the invocation had begun."""
 
 
 @frozen(kw_only=True)
@@ -51,11 +64,39 @@ class PoolStatistics:
     failed: int
     reused: int
 
+    def __add__(self, other: PoolStatistics) -> PoolStatistics:
+        names = [one.name for one in fields(PoolStatistics)]
+        sums = map(sum, zip(astuple(self), astuple(other), strict=True))
+        return PoolStatistics(**dict(zip(names, sums, strict=True)))
+
+
+class Rooms(Protocol):
+    """What a pool asks of the fleet."""
+
+    def settle(self, pool: Pool) -> None:
+        """The pool's queue, its stock or its places changed: see who can start, and who must go."""
+
+    def spare(self, expected_bytes: int) -> Place | None:
+        """A place that nobody needs now, if there is one."""
+
+    def give_back(self, place: Place) -> None:
+        """A machine is gone. `settle` is called afterwards."""
+
+    def others_first(self, since: float) -> bool:
+        """Whether an environment's room is due to somebody outside of its pool, whose first waits since then."""
+
+
+class _Service(Enum):
+    SERVING = auto()
+    SUPERSEDED = auto()
+    CLOSED = auto()
+
 
 @define(eq=False)
 class _Waiter:
-    """Somebody in the queue; gets an environment or the error its start ended with."""
+    """Somebody in the queue; gets an environment, leased, or the error its start ended with."""
 
+    since: float
     served: trio.Event = field(factory=trio.Event)
     environment: Environment | None = None
     error: Exception | None = None
@@ -64,33 +105,48 @@ class _Waiter:
 
 
 @define(eq=False)
-class Pool:
-    """One version's environments. Its tasks run in the fleet's nursery; `close()` retires everything.
+class _Life:
+    """One machine from the moment its place was taken, before its task's first step, until it is gone."""
 
-    `start` is the scope that starts one environment, `admit` asks the fleet for room for one more machine and
-    `dismiss` gives the room back. `ready_target` environments are kept ready while the version is in demand, that is
-    until `idle_s` seconds after its last invocation.
+    place: Place
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+
+    def end(self) -> None:
+        """End a start. A task that has not begun yet sees it before it does anything."""
+        self.scope.cancel()
+        self.place.leaving = True
+
+
+@define(eq=False)
+class Pool:
+    """One version's environments. Its tasks run in the fleet's nursery.
+
+    `start` is the scope that starts one environment, `rooms` the fleet, which gives places to pools and takes them back.
+    `ready_target` environments are kept ready while the version is in demand, that is until `idle_s` seconds after its
+    last invocation, as far as there is room that nobody else needs. `key` tells pools apart: see `fleet.machine_key`.
     """
 
     version: FunctionVersion
+    key: Hashable
     _nursery: trio.Nursery
     _start: Callable[[FunctionVersion], AbstractAsyncContextManager[Environment]]
-    _admit: Callable[[], bool]
-    _dismiss: Callable[[], None]
+    _rooms: Rooms
     ready_target: int = 0
     idle_s: float = 300.0
     linger_s: float = _LINGER_S
-    _ready: deque[Environment] = field(factory=deque)
+    _ready: list[Environment] = field(factory=list)
     _idle: list[Environment] = field(factory=list)
     _leased: set[Environment] = field(factory=set)
     _waiters: deque[_Waiter] = field(factory=deque)
-    _starting: int = 0
+    _starting: dict[_Life, None] = field(factory=dict)
+    _lives: dict[Environment, _Life] = field(factory=dict)
+    _service: _Service = _Service.SERVING
+    _wanted_at: float = float("-inf")
+    _typical_bytes: int = EXPECTED_BYTES
+    """Memory that the version's machine measured last has for itself: the next one is expected to take as much."""
     _started: int = 0
     _failed: int = 0
     _reused: int = 0
-    _wanted_at: float = float("-inf")
-    _closed: bool = False
-    _lives: set[trio.CancelScope] = field(factory=set)
 
     def statistics(self) -> PoolStatistics:
         """Figures of this moment."""
@@ -98,23 +154,19 @@ class Pool:
             ready=len(self._ready),
             idle=len(self._idle),
             leased=len(self._leased),
-            starting=self._starting,
+            starting=len(self._starting),
             waiting=len(self._waiters),
             started=self._started,
             failed=self._failed,
             reused=self._reused,
         )
 
-    def environments(self) -> list[Environment]:
-        """All environments in service."""
-        return [*self._leased, *self._idle, *self._ready]
-
     @asynccontextmanager
     async def lease(self, *, wait_s: float) -> AsyncIterator[Environment]:
         """An environment for one invocation, running. Set `reusable` on it when it may serve another.
 
-        Raises whatever its start raised (`RestoreFailure`, `InitFailure`, ...), or `NoCapacity` when there was none
-        within `wait_s` seconds.
+        Raises whatever its start raised (`RestoreFailure`, `InitFailure`, ...), `NoCapacity` when there was none
+        within `wait_s` seconds, `Deleted` when the version was deleted meanwhile.
         """
         environment = await self._acquire(wait_s)
         environment.reusable = False
@@ -123,116 +175,182 @@ class Pool:
         finally:
             self._give_back(environment)
 
-    def prewarm(self) -> None:
-        """Start what `ready_target` asks for, as if there were demand now."""
-        self._wanted_at = trio.current_time()
-        self._top_up()
+    # Its life, as the fleet sees it
 
-    def evictable(self) -> Environment | None:
-        """The environment this pool can best do without, if any: the least recently used idle or ready one."""
-        resting = [*self._idle, *self._ready]
-        return min(resting, key=lambda environment: environment.used_at, default=None)
+    @property
+    def serving(self) -> bool:
+        """Whether it is the one that serves its version."""
+        return self._service is _Service.SERVING
+
+    @property
+    def closed(self) -> bool:
+        """Whether its version was deleted."""
+        return self._service is _Service.CLOSED
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no machine and nobody waits."""
+        return not (self._waiters or self._starting or self._lives)
+
+    def reinstate(self, version: FunctionVersion) -> None:
+        """Serve, as this version, which may differ from the one before in words only."""
+        self.version = version
+        self._service = _Service.SERVING
+
+    def supersede(self) -> None:
+        """Serve who waits and let invocations end; keep nothing."""
+        self._service = _Service.SUPERSEDED
+        self._empty_stock("its function was updated")
+
+    def close(self) -> None:
+        """Refuse who waits and let invocations end; keep nothing and never serve again."""
+        self._service = _Service.CLOSED
+        while self._waiters:
+            self._fail(self._deleted())
+        self._empty_stock("its function was deleted")
+
+    # Its claim on room for machines
+
+    @property
+    def unmet(self) -> int:
+        """Starts that its queue needs and that have no place yet."""
+        return max(0, len(self._waiters) - len(self._starting))
+
+    @property
+    def since(self) -> float:
+        """When the first who needs one of them began to wait."""
+        return self._waiters[len(self._starting)].since
+
+    @property
+    def expected_bytes(self) -> int:
+        """Memory of its own that its next machine is counted with until it is measured."""
+        return max(EXPECTED_BYTES, self._typical_bytes)
+
+    def start(self, place: Place) -> None:
+        """Start an environment in this place."""
+        life = _Life(place)
+        self._starting[life] = None
+        self._nursery.start_soon(self._keep, life)
+
+    def resting(self) -> list[Environment]:
+        """Environments that nobody has."""
+        return [*self._idle, *self._ready]
 
     def evict(self, environment: Environment) -> None:
         """Retire an environment of this pool that rests; no effect on any other."""
         if environment in self._idle or environment in self._ready:
-            self._drop(environment)
-            environment.retire("evicted: its room was needed")
+            self._retire(environment, "evicted: its room was needed")
 
-    def close(self, reason: str) -> None:
-        """Retire everything and serve nobody any more."""
-        self._closed = True
-        for environment in self.environments():
-            environment.retire(reason)
-        while self._waiters:
-            self._fail(
-                NoCapacity(f"{self.version.function_name}:{self.version.version} was deleted")
-            )
-        for life in self._lives:
-            life.cancel()
+    # Leases
 
     async def _acquire(self, wait_s: float) -> Environment:
         self._wanted_at = trio.current_time()
+        deadline = self._wanted_at + wait_s
         while True:
-            environment = await self._next(wait_s)
-            self._take(environment)
+            environment = self._from_stock() or await self._from_queue(deadline)
+            if environment is None:
+                raise NoCapacity(
+                    f"no machine became free within {wait_s:g} s",
+                    hint="Raise the memory budget or the number of machines in thawd.toml, or retry later",
+                )
             try:
                 await environment.resume()
             except ThawError as error:
                 # It died while it was paused; the next one, or a new one, will do.
                 _log.warning("environment.lost", id=environment.id, reason=str(error))
-                environment.retire("died while paused")
-                self._leased.discard(environment)
-                continue
+                self._retire(environment, "died while paused")
             except BaseException:
+                environment.reusable = False
                 self._give_back(environment)
                 raise
-            return environment
+            else:
+                return environment
 
-    async def _next(self, wait_s: float) -> Environment:
-        if self._closed:
-            raise NoCapacity(f"{self.version.function_name}:{self.version.version} was deleted")
+    def _from_stock(self) -> Environment | None:
+        if self.closed:
+            raise self._deleted()
         for stock in (self._idle, self._ready):
             while stock:
-                environment = stock.pop()
+                environment = stock[-1]
                 if environment.healthy:
-                    self._reused += stock is self._idle
+                    self._take(environment)
                     return environment
-        waiter = _Waiter()
+                self._retire(environment, "died while it rested")
+        return None
+
+    async def _from_queue(self, deadline: float) -> Environment | None:
+        """Whatever comes first; None when nothing came before the deadline."""
+        waiter = _Waiter(trio.current_time())
         self._waiters.append(waiter)
-        self._start_for_waiters()
+        self._settle()
         try:
-            with trio.move_on_after(wait_s):
+            with trio.move_on_at(deadline):
                 await waiter.served.wait()
         except BaseException:
-            # The client went away. What was given to it meanwhile goes to the next in the queue.
+            # Whoever waited is gone. What was given to it meanwhile goes to the next in the queue.
             if waiter.environment is not None:
-                self._offer(waiter.environment)
+                self._put_back(waiter.environment)
             raise
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+                self._settle()
         if waiter.error is not None:
             raise waiter.error
-        if waiter.environment is None:
-            raise NoCapacity(
-                f"no machine became free within {wait_s:g} s",
-                hint="Raise the memory budget or the number of machines in thawd.toml, or retry later",
-            )
         return waiter.environment
 
     def _take(self, environment: Environment) -> None:
+        self._drop(environment)
         environment.stage = Stage.LEASED
+        self._reused += environment.uses > 0
         environment.uses += 1
         environment.used_at = trio.current_time()
-        environment.rested = trio.Event()
+        if environment.rested.is_set():
+            # Not one that somebody waits for: it may go from hand to hand without a rest.
+            environment.rested = trio.Event()
         environment.taken.set()
         self._leased.add(environment)
 
     def _give_back(self, environment: Environment) -> None:
-        self._leased.discard(environment)
         environment.used_at = self._wanted_at = trio.current_time()
-        if environment.reusable and environment.healthy and not self._closed:
-            environment.stage = Stage.IDLE
-            environment.taken = trio.Event()
-            environment.rested.set()
+        if environment.reusable:
             self._offer(environment)
         else:
-            environment.retire(environment.reason or "not fit for another invocation")
+            self._retire(environment, "not fit for another invocation")
         # Stock is made up now and not at the lease: a restore would have taken processors from the invocation.
         self._top_up()
+        self._settle()
+
+    def _put_back(self, environment: Environment) -> None:
+        """It was given to somebody who never used it."""
+        environment.uses -= 1
+        self._reused -= environment.uses > 0
+        self._offer(environment)
+        self._settle()
 
     def _offer(self, environment: Environment) -> None:
         """Give a free environment to whoever waits longest, or put it into stock."""
-        while self._waiters:
+        self._leased.discard(environment)
+        if not environment.healthy:
+            self._retire(environment, "its machine is gone")
+        elif self._waiters:
+            if environment.uses and self._rooms.others_first(self._waiters[0].since):
+                self._retire(environment, "evicted: its room was needed")
+                return
             waiter = self._waiters.popleft()
+            self._take(environment)
             waiter.environment = environment
             waiter.served.set()
-            return
-        if environment.stage is Stage.READY:
-            self._ready.append(environment)
+        elif self.serving:
+            environment.stage = Stage.IDLE if environment.uses else Stage.READY
+            (self._idle if environment.uses else self._ready).append(environment)
+            environment.taken = trio.Event()
+            environment.rested.set()
         else:
-            self._idle.append(environment)
+            self._retire(environment, f"its function was {self._service.name.lower()}")
+
+    def _deleted(self) -> Deleted:
+        return Deleted(f"{self.version.function_name}:{self.version.version} was deleted")
 
     def _fail(self, error: Exception) -> None:
         if self._waiters:
@@ -240,85 +358,109 @@ class Pool:
             waiter.error = error
             waiter.served.set()
 
-    def _lost(self, error: MachineDied) -> None:
-        """A machine died while it started, which says nothing of the function: start another."""
-        if self._waiters and self._waiters[0].losses < _MOST_LOSSES:
-            self._waiters[0].losses += 1
-            self._start_for_waiters()
-        else:
-            self._fail(error)
+    # Machines
 
-    def kick(self) -> None:
-        """There may be room for a start that was refused before."""
-        self._start_for_waiters()
-
-    def _start_for_waiters(self) -> None:
-        while self._starting < len(self._waiters) and self._admit():
-            self._starting += 1
-            self._nursery.start_soon(self._keep)
-
-    def _in_demand(self) -> bool:
-        return trio.current_time() - self._wanted_at < self.idle_s
+    def _settle(self) -> None:
+        self._rooms.settle(self)
 
     def _top_up(self) -> None:
-        missing = self.ready_target - len(self._ready) - self._starting + len(self._waiters)
-        if self._closed or not self._in_demand():
+        in_demand = trio.current_time() - self._wanted_at < self.idle_s
+        if not self.serving or not in_demand:
             return
+        missing = self.ready_target - len(self._ready) - len(self._starting) + len(self._waiters)
         for _ in range(missing):
-            if not self._admit():
+            place = self._rooms.spare(self.expected_bytes)
+            if place is None:
                 return
-            self._starting += 1
-            self._nursery.start_soon(self._keep)
+            self.start(place)
 
-    async def _keep(self) -> None:
+    def _empty_stock(self, reason: str) -> None:
+        for environment in self.resting():
+            self._retire(environment, reason)
+        for life in list(self._starting)[len(self._waiters) :]:
+            del self._starting[life]
+            life.end()
+        self._settle()
+
+    def _retire(self, environment: Environment, reason: str) -> None:
+        """End an environment's life. Its place is free when its machine is gone. Idempotent."""
+        self._drop(environment)
+        self._leased.discard(environment)
+        environment.retire(reason)
+        life = self._lives.get(environment)
+        if life is not None:
+            life.place.leaving = True
+
+    def _drop(self, environment: Environment) -> None:
+        for stock in (self._idle, self._ready):
+            if environment in stock:
+                stock.remove(environment)
+
+    async def _keep(self, life: _Life) -> None:
         """One environment's life, from its start to the end of its machine."""
-        starting = True
-        life = trio.CancelScope()
-        self._lives.add(life)
+        environment: Environment | None = None
         try:
-            with life:
+            with life.scope:
+                if life.scope.cancel_called:
+                    return
                 async with self._start(self.version) as environment:
-                    self._starting -= 1
-                    starting = False
-                    self._started += 1
-                    environment.used_at = trio.current_time()
-                    environment.rested.set()
-                    self._offer(environment)
+                    self._came_up(life, environment)
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(self._tend, environment)
                         nursery.start_soon(self._watch, environment)
+                        nursery.start_soon(self._weigh, environment)
                         await environment.retired.wait()
                         nursery.cancel_scope.cancel()
         except Exception as error:  # noqa: BLE001 - whatever a start raises belongs to whoever waits for it
-            if starting:
-                self._failed += 1
-                _log.warning(
-                    "environment.start_failed",
-                    function=self.version.function_name,
-                    version=self.version.version,
-                    error=type(error).__name__,
-                    reason=str(error),
-                )
-                self._starting -= 1
-                starting = False
-                if isinstance(error, MachineDied):
-                    self._lost(error)
-                else:
-                    self._fail(error)
+            if environment is None:
+                self._start_failed(life, error)
             else:
                 _log.warning("environment.ended", reason=str(error))
         finally:
-            self._lives.discard(life)
-            if starting:
-                self._starting -= 1
-            self._dismiss()
+            self._starting.pop(life, None)
+            if environment is not None:
+                # Also when its task ended by itself: nobody may find it in stock.
+                self._retire(environment, "its machine is gone")
+                del self._lives[environment]
+            self._rooms.give_back(life.place)
+            self._settle()
+
+    def _came_up(self, life: _Life, environment: Environment) -> None:
+        self._lives[environment] = life
+        self._started += 1
+        environment.used_at = trio.current_time()
+        if life in self._starting:
+            del self._starting[life]
+            self._offer(environment)
+        else:
+            # Its start was ended in the tick in which it came up.
+            self._retire(environment, "nobody needs it any more")
+        self._settle()
+
+    def _start_failed(self, life: _Life, error: Exception) -> None:
+        self._failed += 1
+        _log.warning(
+            "environment.start_failed",
+            function=self.version.function_name,
+            version=self.version.version,
+            error=type(error).__name__,
+            reason=str(error),
+        )
+        if life not in self._starting:
+            return  # it was ended, and nobody waits for it
+        del self._starting[life]
+        first = self._waiters[0] if self._waiters else None
+        if isinstance(error, MachineDied) and first is not None and first.losses < _MOST_LOSSES:
+            # That a machine died says nothing of the function: the queue is as long as before, so another one starts.
+            first.losses += 1
+        else:
+            self._fail(error)
 
     async def _watch(self, environment: Environment) -> None:
         """Take a dead machine out of stock at once, not when somebody wants it."""
         await environment.session.ended.wait()
         if environment.stage is not Stage.LEASED:
-            environment.retire(str(environment.session.failure()))
-            self._drop(environment)
+            self._retire(environment, str(environment.session.failure()))
 
     async def _tend(self, environment: Environment) -> None:
         """Pause what nobody uses; retire what nobody has used for long."""
@@ -335,18 +477,25 @@ class Pool:
                     # Leased while the pause was on its way: whoever leased it saw it running.
                     await environment.resume()
             except ThawError as error:
-                environment.retire(str(error))
-                self._drop(environment)
+                self._retire(environment, str(error))
                 return
+            self._measure(environment)
             with trio.move_on_at(environment.used_at + self.idle_s):
                 await taken.wait()
             if not taken.is_set():
-                environment.retire("idle")
-                self._drop(environment)
+                self._retire(environment, "idle")
                 return
 
-    def _drop(self, environment: Environment) -> None:
-        if environment in self._idle:
-            self._idle.remove(environment)
-        if environment in self._ready:
-            self._ready.remove(environment)
+    async def _weigh(self, environment: Environment) -> None:
+        """Measure a running machine's memory now and then: an invocation may take as much as it likes meanwhile."""
+        await trio.sleep(_FIRST_WEIGHING_S)
+        while True:
+            if not environment.paused:
+                self._measure(environment)
+            await trio.sleep(_WEIGH_EVERY_S)
+
+    def _measure(self, environment: Environment) -> None:
+        with suppress(MachineDied):
+            size = environment.machine.statistics().private_bytes
+            self._lives[environment].place.bytes = self._typical_bytes = size
+            self._settle()

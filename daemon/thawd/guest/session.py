@@ -7,20 +7,42 @@ user and never takes the daemon down.
 
 from __future__ import annotations
 
+import math
 import secrets
-from contextlib import asynccontextmanager
+import time
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import structlog
 import trio
 from attrs import define, field, frozen
 
 from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
+from thawd.guest.said import harmless, text
+from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-_READ_BYTES: Final = 256 * 1024
+_log = structlog.get_logger()
+
+_READ_BYTES: Final = 64 * 1024
+_LATEST_US: Final = 253_402_300_799_000_000
+"""The end of year 9999: a line's time is what user code wrote, and no calendar goes further."""
+
+TAKEN: Final = b"taken "
+"""Begins the payload of the PING that goes before each event; the invocation's number follows."""
+SIGN_OF_LIFE_S: Final = 5.0
+"""How long an agent may take to answer that PING, which it does in 0.1 to 1 ms. Its guest may share a processor with much
+else, but one that is silent for this long has gone astray, and the event can still go to another machine."""
+_LOG_BURST_BYTES: Final = 16 << 20
+_LOG_BYTES_PER_S: Final = 1 << 20
+"""What a machine may log: at once, and for as long as it lives. Beyond it lines are lost, and how many is said."""
+_LOG_LINE_BYTES: Final = 128
+"""What a line weighs besides its text: the file's JSON round it, and the time of the loop."""
+_SLICE: Final = 64
+"""Frames taken before other tasks have their turn: a line costs some 20 us, and one read may hold thousands."""
 
 _Answer = TypeVar("_Answer", bound=wire.Message)
 
@@ -78,12 +100,30 @@ class GuestInvocation:
 
     stream: int
     _session: GuestSession
+    _on_taken: Callable[[], None]
+    _limit: trio.CancelScope
+    """Ends the wait for the agent's first sign of life."""
+    _taken: trio.Event = field(factory=trio.Event)
+    _begun: bool = False
     _head: wire.Response | wire.FunctionError | None = None
     _body: bytearray = field(factory=bytearray)
     _reply: Reply | None = None
     _done: wire.Done | None = None
     _replied: trio.Event = field(factory=trio.Event)
     _finished: trio.Event = field(factory=trio.Event)
+
+    async def taken(self) -> None:
+        """Wait until the agent has shown that it takes the event. Raises what ended the session before it did.
+
+        Nothing is sent for it and nothing waits for it in the guest: the agent answers a PING that went with the event.
+        What ends an invocation before this cannot have begun: the event may be handed to another machine.
+        """
+        with trio.CancelScope(deadline=self._limit.deadline) as self._limit:
+            await self._taken.wait()
+        if self._limit.cancelled_caught:
+            self._session.silent()
+        if not self._begun:
+            raise self._session.failure()
 
     async def reply(self) -> Reply:
         """Wait for the response or the error. Raises `RuntimeExited`, `GuestError`, `MachineDied`."""
@@ -100,19 +140,32 @@ class GuestInvocation:
         return self._done
 
     def _take(self, frame: wire.Frame) -> None:
+        if not self._begun:
+            self._begun = True
+            self._limit.deadline = math.inf
+            self._on_taken()
+            self._taken.set()
         match frame.kind:
+            case wire.Kind.PONG:
+                pass
+            case wire.Kind.RESPONSE | wire.Kind.ERROR if self._head is not None:
+                raise wire.WireError("a second response to one invocation")
             case wire.Kind.RESPONSE:
                 self._head = wire.Response.decode(frame.payload)
             case wire.Kind.ERROR:
                 self._head = wire.FunctionError.decode(frame.payload)
             case wire.Kind.PAYLOAD:
+                if self._reply is not None:
+                    raise wire.WireError("a response goes on after its end")
                 self._body += frame.payload
                 if len(self._body) > wire.MAX_BODY:
                     raise wire.WireError(f"response exceeds {wire.MAX_BODY} bytes")
                 if frame.end:
                     self._complete()
             case _:  # DONE
-                self._done = wire.Done.decode(frame.payload)
+                if self._reply is None:
+                    raise wire.WireError("done without a response")
+                self._done = harmless(wire.Done.decode(frame.payload))
                 self._finished.set()
 
     def _complete(self) -> None:
@@ -126,12 +179,41 @@ class GuestInvocation:
         self._replied.set()
 
     def _abandon(self) -> None:
+        self._taken.set()
         self._replied.set()
         self._finished.set()
 
 
+@define(eq=False)
+class _LogAllowance:
+    """How much a machine may log: a bucket that fills with time.
+
+    Once it is empty a second's worth must be in it before lines are taken again, so that a flood is cut into few pieces.
+    """
+
+    lost: int = 0
+    """Lines since the last one that was taken."""
+    _left: float = _LOG_BURST_BYTES
+    _at: float = field(factory=trio.current_time)
+
+    def takes(self, size: int) -> bool:
+        now = trio.current_time()
+        filled = self._left + (now - self._at) * _LOG_BYTES_PER_S
+        self._left, self._at = min(filled, _LOG_BURST_BYTES), now
+        needed = size + _LOG_LINE_BYTES
+        if self._left < max(needed, _LOG_BYTES_PER_S if self.lost else 0):
+            self.lost += 1
+            return False
+        self._left -= needed
+        return True
+
+
 def _ignore(_line: LogLine) -> None:
     """Drop a log line: the sink of a session nobody listens to."""
+
+
+def _nothing() -> None:
+    """Take no notice."""
 
 
 @define(eq=False)
@@ -149,6 +231,9 @@ class GuestSession:
     _sending: trio.Lock = field(factory=trio.Lock)
     _hello: wire.Hello | None = None
     _nonce: str = ""
+    _allowance: _LogAllowance = field(factory=_LogAllowance)
+    lost_lines: int = 0
+    """Log lines that were more than a machine may log."""
     _answers: trio.MemorySendChannel[wire.Frame] = field(init=False)
     _answered: trio.MemoryReceiveChannel[wire.Frame] = field(init=False)
 
@@ -190,10 +275,10 @@ class GuestSession:
             wire.Kind.INIT_DONE, wire.Kind.SNAPSHOT_READY, wire.Kind.INIT_FAILED
         )
         if frame.kind is wire.Kind.INIT_FAILED:
-            raise InitFailure(wire.InitFailed.decode(frame.payload))
+            raise InitFailure(self._decoded(wire.InitFailed, frame))
         if frame.kind is wire.Kind.INIT_DONE:
-            return wire.InitDone.decode(frame.payload)
-        return wire.SnapshotReady.decode(frame.payload)
+            return self._decoded(wire.InitDone, frame)
+        return self._decoded(wire.SnapshotReady, frame)
 
     async def restore(self, request: wire.Restore) -> wire.Restored:
         """Greet a clone and make it unique, in one go; returns when its hooks have run.
@@ -206,19 +291,43 @@ class GuestSession:
         await self._receive(wire.Kind.HELLO)
         frame = await self._receive(wire.Kind.RESTORED, wire.Kind.RESTORE_FAILED)
         if frame.kind is wire.Kind.RESTORE_FAILED:
-            raise RestoreFailure(wire.RestoreFailed.decode(frame.payload))
-        return wire.Restored.decode(frame.payload)
+            raise RestoreFailure(self._decoded(wire.RestoreFailed, frame))
+        return self._decoded(wire.Restored, frame)
 
-    async def invoke(self, request: wire.Invoke, event: bytes) -> GuestInvocation:
-        """Hand an event to the runtime; wait for what comes of it on the returned object."""
+    async def invoke(
+        self, request: wire.Invoke, event: bytes, *, on_taken: Callable[[], None] = _nothing
+    ) -> GuestInvocation:
+        """Hand an event to the runtime; wait for what comes of it on the returned object.
+
+        `on_taken` is called when the agent takes the event, before anything that the invocation writes or answers. Raises
+        `GuestError`, `MachineDied` when the session has ended or the agent does not read: then it was not taken.
+        """
         if self.ended.is_set():
             raise self.failure()
-        invocation = GuestInvocation(self._next_stream, self)
+        limit = trio.CancelScope(deadline=trio.current_time() + SIGN_OF_LIFE_S)
+        invocation = GuestInvocation(self._next_stream, self, on_taken, limit)
         self._next_stream += 1
         self._invocations[invocation.stream] = invocation
+        number = invocation.stream.to_bytes(4, "big")
+        # The PING goes first: an agent that has not answered it has done nothing of what came after it.
+        ping = wire.encode(wire.Kind.PING, TAKEN + number)
         head = request.encode(stream=invocation.stream)
-        await self._send(b"".join([head, *wire.encode_body(event, stream=invocation.stream)]))
+        body = wire.encode_body(event, stream=invocation.stream)
+        try:
+            with limit:
+                await self._send(b"".join([ping, head, *body]))
+        except BaseException:
+            self.forget(invocation)
+            raise
+        if limit.cancelled_caught:
+            self.forget(invocation)
+            self.silent()
+            raise self.failure()
         return invocation
+
+    def silent(self) -> None:
+        """End the session of an agent that gives no sign of life."""
+        self._end(MachineDied(f"the guest agent was silent for {SIGN_OF_LIFE_S:g} s"))
 
     def forget(self, invocation: GuestInvocation) -> None:
         """The invocation is over for the host; late frames of it are dropped."""
@@ -242,19 +351,38 @@ class GuestSession:
                 return frame
 
     async def _answer(self, message: type[_Answer]) -> _Answer:
-        return message.decode((await self._receive(message.KIND)).payload)
+        frame = await self._receive(message.KIND)
+        return self._decoded(message, frame)
+
+    def _decoded(self, message: type[_Answer], frame: wire.Frame) -> _Answer:
+        """A message within a guest's bounds. Raises `GuestError`, which ends the session too."""
+        try:
+            return harmless(message.decode(frame.payload))
+        except wire.WireError as error:
+            failure = GuestError(f"the guest broke the protocol: {error}")
+            self._end(failure)
+            raise failure from error
 
     async def _read(self) -> None:
         """Take frames until the channel ends."""
         failure: GuestError | MachineDied = MachineDied("the machine closed its channel")
         try:
             while data := await self._stream.receive_some(_READ_BYTES):
-                for frame in self._decoder.feed(data):
+                for number, frame in enumerate(self._decoder.feed(data), start=1):
                     self._take(frame)
+                    if number % _SLICE == 0:
+                        await trio.lowlevel.checkpoint()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         except wire.WireError as error:
             failure = GuestError(f"the guest broke the protocol: {error}")
+        except Exception as error:  # noqa: BLE001
+            # What a guest says, and whoever listens to it, costs this guest at most. The tree above goes on.
+            _log.exception("session.crashed")
+            failure = GuestError(f"the guest's channel could not be read: {error!r}")
+        finally:
+            with suppress(Exception):  # whoever listens to it cost this guest its session already
+                self._tell_lost()
         self._end(failure)
 
     def _take(self, frame: wire.Frame) -> None:
@@ -263,21 +391,19 @@ class GuestSession:
             invocation = self._invocations.get(frame.stream)
             if invocation is not None:
                 invocation._take(frame)  # noqa: SLF001 - one module, two halves of one thing
+        elif kind is wire.Kind.PONG and frame.payload.startswith(TAKEN):
+            number = int.from_bytes(frame.payload[len(TAKEN) :], "big")
+            if (invocation := self._invocations.get(number)) is not None:
+                invocation._take(frame)  # noqa: SLF001
         elif kind is wire.Kind.LOG:
-            timestamp_us, source, text = wire.decode_log(frame.payload)
-            self.on_log(
-                LogLine(
-                    timestamp_us=timestamp_us,
-                    source=source,
-                    text=text.decode(errors="replace"),
-                    stream=frame.stream,
-                )
-            )
+            if self._allowance.takes(len(frame.payload)):
+                self._tell_lost()
+                self._log_line(frame)
         elif kind is wire.Kind.EXITED:
             # During init and restore the agent says more (INIT_FAILED, RESTORE_FAILED) before this.
-            self._end(RuntimeExited(wire.Exited.decode(frame.payload)))
+            self._end(RuntimeExited(harmless(wire.Exited.decode(frame.payload))))
         elif kind is wire.Kind.FAULT:
-            message = wire.Fault.decode(frame.payload).message
+            message = text(wire.Fault.decode(frame.payload).message, longest=4000)
             self._end(GuestError(f"the guest agent failed: {message}"))
         elif kind is wire.Kind.HELLO and wire.Hello.decode(frame.payload).nonce != self._nonce:
             pass  # an agent that greets on its own, or the answer to an earlier host
@@ -288,6 +414,32 @@ class GuestSession:
                 raise wire.WireError(f"unexpected {kind.name} frame") from None
             except trio.BrokenResourceError:
                 pass
+
+    def _log_line(self, frame: wire.Frame) -> None:
+        timestamp_us, source, line = wire.decode_log(frame.payload)
+        self.on_log(
+            LogLine(
+                timestamp_us=min(timestamp_us, _LATEST_US),
+                source=source,
+                text=line.decode(errors="replace"),
+                stream=frame.stream,
+            )
+        )
+
+    def _tell_lost(self) -> None:
+        """Say in the log how many lines of a flood were lost."""
+        lost, self._allowance.lost = self._allowance.lost, 0
+        if lost:
+            self.lost_lines += lost
+            limit = f"more than {_LOG_BYTES_PER_S >> 20} MiB a second"
+            self.on_log(
+                LogLine(
+                    timestamp_us=time.time_ns() // 1000,
+                    source=wire.LogSource.AGENT,
+                    text=f"{lost} log lines were lost: {limit}",
+                    stream=wire.MACHINE_STREAM,
+                )
+            )
 
     def _end(self, failure: GuestError | MachineDied) -> None:
         if self._failure is None:
@@ -304,17 +456,10 @@ async def open_session(
 ) -> AsyncIterator[GuestSession]:
     """A session over a machine's channel; its reading task ends with this scope."""
     session = GuestSession(stream, on_log)
-    error: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    # Callers tell an InitFailure from a RestoreFailure by class, so errors must leave as they are.
+    async with helpers() as nursery:
         nursery.start_soon(session._read)  # noqa: SLF001
         try:
             yield session
-        except Exception as raised:  # noqa: BLE001
-            # Raised again below: out of the nursery it would come wrapped in a group, and callers tell an
-            # InitFailure from a RestoreFailure by class.
-            error = raised
         finally:
             session._end(GuestError("the session was closed"))  # noqa: SLF001
-            nursery.cancel_scope.cancel()
-    if error is not None:
-        raise error

@@ -14,6 +14,7 @@ import trio
 from attrs import define, field
 
 from thaw_agent import wire
+from thawd.guest.session import TAKEN
 
 
 class _Remembering(Protocol):
@@ -56,6 +57,8 @@ class FakeFunction:
     """Whether clones never answer."""
     protected: bool = True
     """Whether thaw_runtime is in the image."""
+    lose: Callable[[_Remembering, trio.abc.Stream], Awaitable[bool]] | None = None
+    """Called with machine and port when an event comes, before the agent has taken it. True when it lost the machine."""
     log: tuple[str, ...] = ()
     records: Callable[[str], Sequence[dict[str, object]]] = lambda _phase: ()
     """What a traced process records during `init`, `restore` and `invoke`."""
@@ -97,6 +100,8 @@ class _Agent:
                 await self._port.send_all(
                     wire.SYNC + wire.Hello(role="guest", nonce=nonce).encode()
                 )
+            case wire.Kind.PING if await self._lost(frame):
+                return False
             case wire.Kind.PING:
                 await self._port.send_all(wire.encode(wire.Kind.PONG, frame.payload))
             case wire.Kind.INIT:
@@ -116,6 +121,14 @@ class _Agent:
                     wire.Fault(message=f"unexpected {frame.kind.name}").encode()
                 )
         return True
+
+    async def _lost(self, ping: wire.Frame) -> bool:
+        lose = self._function.lose
+        return (
+            ping.payload.startswith(TAKEN)
+            and lose is not None
+            and await lose(self._machine, self._port)
+        )
 
     async def _init(self, request: wire.Init) -> bool:
         function = self._function

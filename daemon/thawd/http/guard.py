@@ -31,7 +31,7 @@ def host_name(host: str) -> str | None:
         return None
     if not name or split.netloc != host or "@" in host:
         return None
-    return name.removesuffix(".")
+    return name.lower().removesuffix(".")
 
 
 def _names(hosts: Iterable[str]) -> frozenset[str]:

@@ -1,16 +1,16 @@
-"""Building an image: Debian, kernel and PyPI packages first (slow, kept), then what is ours (a second or two)."""
+"""Building an image: packages and kernel first (slow, kept), then what is ours (a second or two), then the seal.
+
+The slow part is Debian's packages, the kernel and what the language fetches, put together to a root file system. The
+quick part copies the agent and the language's files into it and seals it: a read-only file system and an initramfs.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import platform
 import shutil
-import sys
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import cattrs
@@ -18,26 +18,25 @@ import trio
 from attrs import asdict, frozen
 
 from thawd.errors import ImageError
+from thawd.nurseries import together
 
+from . import debian
+from .hook import Build, Found, Hook
 from .initramfs import archive
 from .kernel import extract_kernel, extract_module
 from .recipe import Recipe, package, source_files
-from .tools import run, together
+from .tools import run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
 Progress = Callable[[str, float | None], None]
 """Told of each step by name, and of the part that is done: 0 to 1, or None when it cannot be said."""
 
-_MIRROR: Final = "http://deb.debian.org/debian"
-_SECURITY: Final = "http://deb.debian.org/debian-security"
-_KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _BUSYBOX: Final = "usr/bin/busybox"
-_LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
-_AGENT: Final = "usr/lib/thaw"
-_RUNTIME: Final = "var/runtime"
-_START_UP: Final = "usr/lib/python3/dist-packages"
+_AGENT: Final = "usr/lib/thaw/thaw_agent"
+_ABOUT: Final = "etc/thaw/runtime.json"
+"""Where the agent looks for what it has to know of the language (`thaw_agent.language`)."""
 
 _USERS: Final = (
     "root:x:0:0:root:/root:/usr/sbin/nologin\nsbx_user1051:x:993:993::/tmp:/usr/sbin/nologin\n"
@@ -54,62 +53,39 @@ class Versions:
     """What a system was found to consist of; the recipe says only what was wanted."""
 
     kernel: str
-    python: str
-    packages: dict[str, str]
-    """PyPI packages by name."""
+    language: Found
 
 
 async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None:
     """The slow part, into the empty directory `target`: `root/`, `boot/`, `vmlinux`, `versions.json`.
 
-    Needs no privileges. The environment's THAWD_MIRROR and THAWD_SECURITY_MIRROR name other Debian mirrors.
-    Raises `ImageError`.
+    Needs no privileges. Raises `ImageError`.
     """
     if platform.machine() != "x86_64":
         raise ImageError(
             f"guest images are made for x86_64 only, this machine is {platform.machine()}",
             hint="Build on an x86_64 machine",
         )
-    progress("Debian, kernel and Python packages", 0.05)
-    root = target / "root"
+    progress(f"Debian, kernel and {recipe.runtime.language} packages", 0.05)
+    hook = Hook(recipe)
+    base = recipe.base
+    build = _build(recipe, target / "root", target / "fetched")
+    build.fetched.mkdir()
     await together(
-        lambda: _debian(recipe.suite, recipe.packages, root),
-        lambda: _debian(recipe.suite, (recipe.kernel, recipe.busybox), target / "boot"),
-        lambda: _python_packages(recipe, target / "site"),
+        lambda: debian.unpack(base.suite, recipe.packages, build.root),
+        lambda: debian.unpack(base.suite, (base.kernel, base.busybox), target / "boot"),
+        lambda: hook.fetch(build),
+        failure=ImageError,
     )
     progress("putting the system together", 0.6)
-    for name in ("bin", "sbin", "lib", "lib64"):
-        if not (root / name).exists():
-            (root / name).symlink_to(f"usr/{name}")
-    for name in recipe.remove:
-        _remove(root / name)
-    for name in ("proc", "sys", "dev", "run", "root", "opt", "var/task", "etc", *_EVERYBODYS):
-        (root / name).mkdir(parents=True, exist_ok=True)
-    for name in _EVERYBODYS:
-        (root / name).chmod(0o1777)
-    (target / "site").rename(root / _RUNTIME)
-    for name, text in {
-        "passwd": _USERS,
-        "group": _GROUPS,
-        "hostname": "thaw\n",
-        "hosts": "127.0.0.1 localhost\n",
-        "machine-id": "",
-        "resolv.conf": "",
-        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-    }.items():
-        (root / "etc" / name).write_text(text)
-    _certificates(root)
-    await run(["ldconfig", "-r", root])
-    progress("compiling Python files", 0.7)
-    await _compile(root, recipe, [f"usr/lib/python{recipe.python}", "usr/lib/python3", _RUNTIME])
+    await _assemble(recipe, build.root)
+    progress("compiling and installing", 0.7)
+    await build.compile([f"usr/lib/python{base.python}", "usr/lib/python3"])
+    found = await hook.install(build)
+    await trio.to_thread.run_sync(shutil.rmtree, build.fetched)
     kernel = _only_kernel(target / "boot/boot")
     await extract_kernel(kernel, target / "vmlinux")
-    said = await _guest_python(root, recipe, ["--version"])
-    versions = Versions(
-        kernel=kernel.name.removeprefix("vmlinuz-"),
-        python=said.decode().removeprefix("Python ").strip(),
-        packages=_python_versions(root),
-    )
+    versions = Versions(kernel=kernel.name.removeprefix("vmlinuz-"), language=found)
     (target / "versions.json").write_text(json.dumps(asdict(versions)))
 
 
@@ -122,95 +98,79 @@ async def build_image(recipe: Recipe, system: Path, target: Path, progress: Prog
     tree = target / "tree"
     # Hard links: nothing below changes a file of the system in place.
     await run(["cp", "-al", system / "root", tree])
-    _copy_sources(package("thaw_agent"), tree / _AGENT / "thaw_agent")
-    _copy_sources(package("thaw_runtime"), tree / _RUNTIME / "thaw_runtime")
-    start_up = tree / _START_UP / "thaw_runtime.pth"
-    start_up.unlink(missing_ok=True)
-    shutil.copyfile(recipe.directory / "thaw_runtime.pth", start_up)
-    await _compile(tree, recipe, [f"{_AGENT}/thaw_agent", f"{_RUNTIME}/thaw_runtime"])
+    await _add_ours(recipe, tree, target / "fetched")
     progress("writing the file system", 0.9)
+    await _seal(recipe, system, tree, target)
+    return cattrs.structure(json.loads((system / "versions.json").read_text()), Versions)
+
+
+async def _assemble(recipe: Recipe, root: Path) -> None:
+    """Make of Debian's files a root file system: links, directories, users, certificates, the loader's cache."""
+    for name in ("bin", "sbin", "lib", "lib64"):
+        if not (root / name).exists():
+            (root / name).symlink_to(f"usr/{name}")
+    for name in recipe.remove:
+        _remove(root / name)
+    made = ("proc", "sys", "dev", "run", "root", "opt", "var/task", "var/runtime", "etc")
+    for name in (*made, *_EVERYBODYS):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for name in _EVERYBODYS:
+        (root / name).chmod(0o1777)
+    for name, text in {
+        "passwd": _USERS,
+        "group": _GROUPS,
+        "hostname": "thaw\n",
+        "hosts": "127.0.0.1 localhost\n",
+        "machine-id": "",
+        "resolv.conf": "",
+        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    }.items():
+        (root / "etc" / name).write_text(text)
+    _certificates(root)
+    await run(["ldconfig", "-r", root])
+
+
+async def _add_ours(recipe: Recipe, tree: Path, fetched: Path) -> None:
+    """The agent, what it has to know of the language, and the language's own files."""
+    _copy(package("thaw_agent"), tree / _AGENT)
+    for source, place in recipe.runtime.image.copy.items():
+        _copy(recipe.runtime.directory / source, tree / place)
+    about = tree / _ABOUT
+    about.parent.mkdir(parents=True, exist_ok=True)
+    about.unlink(missing_ok=True)
+    about.write_text(recipe.runtime.baked())
+    build = _build(recipe, tree, fetched)
+    await build.compile([_AGENT])
+    await Hook(recipe).finish(build)
+
+
+async def _seal(recipe: Recipe, system: Path, tree: Path, target: Path) -> None:
+    """The three files of an image, made of the tree, which is gone afterwards."""
     # By default the file system's UUID is drawn at random; two builds of one thing shall be one file.
     identifier = str(uuid.UUID(recipe.digest[:32]))
     root = target / "root.erofs"
     await run(["mkfs.erofs", "-x-1", "--all-root", "-T0", f"-U{identifier}", root, tree])
     await trio.to_thread.run_sync(shutil.rmtree, tree)
+    modules = recipe.base.modules
     files: dict[str, tuple[int, bytes]] = {
-        "init": (0o755, (recipe.directory / "init").read_bytes()),
+        "init": (0o755, (recipe.base.directory / "init").read_bytes()),
         "bin/busybox": (0o755, (system / "boot" / _BUSYBOX).read_bytes()),
-        "modules/order": (0o644, "".join(f"{name}\n" for name in recipe.modules).encode()),
+        "modules/order": (0o644, "".join(f"{name}\n" for name in modules).encode()),
     }
-    for name in recipe.modules:
-        files[f"modules/{name}.ko"] = (
-            0o644,
-            await extract_module(system / "boot/usr/lib/modules", name),
-        )
+    for name in modules:
+        module = extract_module(system / "boot/usr/lib/modules", name)
+        files[f"modules/{name}.ko"] = (0o644, module)
     (target / "initrd").write_bytes(archive(files))
     # A link: images that differ in our sources share one kernel, on disk and in the page cache.
     (target / "vmlinux").hardlink_to(system / "vmlinux")
-    return cattrs.structure(json.loads((system / "versions.json").read_text()), Versions)
 
 
-async def _debian(suite: str, packages: tuple[str, ...], target: Path) -> None:
-    """Unpack Debian packages with their dependencies, today's security updates among them.
-
-    No maintainer script runs, so nothing is missed by `chrootless`, the one mode that needs neither root nor user
-    namespaces (which Ubuntu 24.04 forbids). It writes a tar file, because the tree has device nodes in it.
-    """
-    tarball = target.with_suffix(".tar")
-    mirror = os.environ.get("THAWD_MIRROR", _MIRROR)
-    security = os.environ.get("THAWD_SECURITY_MIRROR", _SECURITY)
-    await run(
-        [
-            "mmdebstrap",
-            "--mode=chrootless",
-            "--variant=extract",
-            f"--include={','.join(packages)}",
-            '--aptopt=APT::Install-Recommends "false"',
-            '--aptopt=Acquire::Languages "none"',
-            *(
-                f"--dpkgopt=path-exclude=/usr/share/{name}/*"
-                for name in ("man", "doc", "locale", "info")
-            ),
-            # Where the host is no Debian, apt does not trust Debian's keys by itself.
-            *([f"--keyring={_KEYRING}"] if _KEYRING.exists() else []),
-            suite,
-            tarball,
-            f"deb {mirror} {suite} main",
-            f"deb {mirror} {suite}-updates main",
-            f"deb {security} {suite}-security main",
-        ]
-    )
-    target.mkdir()
-    # Owner and permissions as for any user, so that root builds what others build; mkfs.erofs gives all to root.
-    options = ["--no-same-owner", "--no-same-permissions", "--exclude=./dev/*"]
-    await run(["tar", "-xf", tarball, "-C", target, *options])
-    tarball.unlink()
-
-
-async def _python_packages(recipe: Recipe, target: Path) -> None:
-    """PyPI packages for the guest's Python, wheels only."""
-    if importlib.util.find_spec("pip") is None:
-        raise ImageError(
-            "pip is not installed beside thawd; it fetches the guest's Python packages",
-            hint=f"Install it: {sys.executable} -m ensurepip",
-        )
-    await run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-compile",
-            f"--target={target}",
-            f"--python-version={recipe.python}",
-            "--implementation=cp",
-            "--platform=manylinux_2_28_x86_64",
-            "--platform=manylinux2014_x86_64",
-            "--only-binary=:all:",
-            *recipe.python_packages,
-        ]
+def _build(recipe: Recipe, root: Path, fetched: Path) -> Build:
+    return Build(
+        root=root,
+        fetched=fetched,
+        settings=recipe.runtime.image.settings,
+        python=recipe.base.python,
     )
 
 
@@ -223,33 +183,9 @@ def _certificates(root: Path) -> None:
             bundle.write(path.read_bytes())
 
 
-async def _compile(root: Path, recipe: Recipe, folders: Sequence[str]) -> None:
-    """Byte code for the guest, for everything in these folders.
-
-    Unchecked: the image has no times, and a .pyc that is checked against one would be compiled at every import.
-    """
-    options = ["-q", "-f", "--invalidation-mode=unchecked-hash", f"-s{root}", "-p/"]
-    await _guest_python(
-        root, recipe, ["-S", "-m", "compileall", *options, *(root / folder for folder in folders)]
-    )
-
-
-async def _guest_python(root: Path, recipe: Recipe, arguments: Sequence[str | Path]) -> bytes:
-    """Run the guest's own Python through its own loader, which needs neither root nor chroot."""
-    return await run(
-        [
-            root / "usr/lib64/ld-linux-x86-64.so.2",
-            "--library-path",
-            root / _LIBRARIES,
-            root / f"usr/bin/python{recipe.python}",
-            *arguments,
-        ],
-        env={"PYTHONHOME": str(root / "usr"), "LANG": "C.UTF-8"},
-    )
-
-
-def _copy_sources(source: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, or the files of a directory, in place of what is there."""
+    _remove(target)
     for path in source_files(source):
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -261,14 +197,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _python_versions(root: Path) -> dict[str, str]:
-    found = {}
-    for info in sorted((root / _RUNTIME).glob("*.dist-info")):
-        name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
-        found[name.replace("_", "-")] = version
-    return found
 
 
 def _only_kernel(boot: Path) -> Path:

@@ -5,6 +5,7 @@ As ELF the kernel starts through PVH and needs no decompressor of its own, which
 
 from __future__ import annotations
 
+import lzma
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -48,10 +49,14 @@ async def extract_kernel(image: Path, target: Path) -> None:
     target.write_bytes(elf)
 
 
-async def extract_module(tree: Path, name: str) -> bytes:
+def extract_module(tree: Path, name: str) -> bytes:
     """A module's object file, from a tree of (compressed) modules. Raises `ImageError`."""
     for path in sorted(tree.rglob(f"{name}.ko*")):
-        if path.suffix == ".xz":
-            return await run(["xz", "-dc", path])
-        return path.read_bytes()
+        data = path.read_bytes()
+        if path.suffix != ".xz":
+            return data
+        try:
+            return lzma.decompress(data)
+        except lzma.LZMAError as error:
+            raise ImageError(f"the kernel package's {path.name} is damaged: {error}") from error
     raise ImageError(f"the kernel package has no module {name}")

@@ -1,60 +1,90 @@
-"""What an image is made of: the recipe file, and the sources of ours that go into it."""
+"""What an image is made of: what every image has, what the runtime's language brings, and the agent."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import tomllib
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cattrs
 from attrs import evolve, frozen
 
+from thawd import runtimes
 from thawd.errors import ImageError
 
-_FORMAT: Final = "3"
+if TYPE_CHECKING:
+    from thawd.runtimes import Runtime
+
+_FORMAT: Final = "4"
 """Of the slow part's building code: raised when it makes something else of the same recipe."""
 
-_BUILDERS: Final = ("build.py", "initramfs.py", "kernel.py")
+_BUILDERS: Final = ("build.py", "initramfs.py", "kernel.py", "hook.py")
 """The quick part's building code: what is changed there makes another image by itself."""
 
 
 @frozen(kw_only=True)
-class Recipe:
-    """A recipe file. `directory` holds it and the files it needs."""
+class Base:
+    """The file base/recipe.toml: what every image has. `directory` holds it and the initramfs's /init."""
 
-    runtime: str
     suite: str
     python: str
     packages: tuple[str, ...]
     kernel: str
     busybox: str
     modules: tuple[str, ...]
-    python_packages: tuple[str, ...]
     remove: tuple[str, ...]
     directory: Path = Path()
+
+
+@frozen(kw_only=True)
+class Recipe:
+    """The image of one runtime."""
+
+    base: Base
+    runtime: Runtime
     digest: str = ""
-    """Identifies everything that goes in, as it was on disk: recipe, agent, runtime, building code."""
+    """Identifies everything that goes in, as it was on disk: recipe, agent, language, building code."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Debian packages."""
+        return (*self.base.packages, *self.runtime.image.packages)
+
+    @property
+    def remove(self) -> tuple[str, ...]:
+        """Files and directories of the packages that the image does without."""
+        return (*self.base.remove, *self.runtime.image.remove)
+
+    @property
+    def hook(self) -> Path | None:
+        """The language's own building code."""
+        name = self.runtime.image.build
+        return self.runtime.directory / name if name else None
 
     @property
     def system_digest(self) -> str:
-        """Identifies the slow part, which has nothing of ours in it: Debian, kernel, PyPI."""
+        """Identifies the slow part, which has nothing of the agent in it: Debian, kernel, the language's packages."""
         parts = [
             _FORMAT,
-            self.suite,
-            self.python,
-            self.kernel,
-            self.busybox,
+            self.base.suite,
+            self.base.python,
+            self.base.kernel,
+            self.base.busybox,
             self.packages,
-            self.python_packages,
             self.remove,
+            json.dumps(self.runtime.image.settings, sort_keys=True, default=str),
+            self.hook.read_bytes() if self.hook else b"",
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def source_files(tree: Path) -> list[Path]:
-    """The files of a source tree, caches left out, in a fixed order."""
+    """The files of a source tree, caches left out, in a fixed order. A file is a tree of itself."""
+    if tree.is_file():
+        return [tree]
     found = (path for path in tree.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return sorted(found)
 
@@ -68,27 +98,35 @@ def package(name: str) -> Path:
 
 
 def load(runtime: str) -> Recipe:
-    """The recipe of a runtime. Raises `ImageError`."""
-    path = _directory() / "recipe.toml"
+    """The recipe of a runtime's image. Raises `ImageError`."""
+    path = _base() / "recipe.toml"
     try:
-        recipe = cattrs.structure(
-            {**tomllib.loads(path.read_text()), "directory": path.parent}, Recipe
-        )
+        base = cattrs.structure({**tomllib.loads(path.read_text()), "directory": path.parent}, Base)
     except (OSError, ValueError, cattrs.BaseValidationError) as error:
         raise ImageError(f"{path} cannot be read: {error}", hint="Install thawd again") from error
-    if recipe.runtime != runtime:
+    recipe = Recipe(base=base, runtime=runtimes.find(runtime))
+    try:
+        return evolve(recipe, digest=_digest(recipe))
+    except OSError as error:
         raise ImageError(
-            f"there is no image recipe for {runtime}", hint=f"There is one for {recipe.runtime}"
-        )
-    return evolve(recipe, digest=_digest(recipe))
+            f"what the image of {runtime} is made of cannot be read: {error}",
+            hint=f"See {recipe.runtime.directory / runtimes.FILE}",
+        ) from error
 
 
 def _digest(recipe: Recipe) -> str:
     digest = hashlib.sha256(recipe.system_digest.encode())
     here = Path(__file__).parent
+    directory = recipe.runtime.directory
     files = [(here, here / name) for name in _BUILDERS]
-    for tree in (recipe.directory, package("thaw_agent"), package("thaw_runtime")):
+    files += [(directory, directory / runtimes.FILE)]
+    for tree in (recipe.base.directory, package("thaw_agent")):
         files += [(tree, path) for path in source_files(tree)]
+    for name in sorted(recipe.runtime.image.copy):
+        found = source_files(directory / name)
+        if not found:
+            raise FileNotFoundError(f"there is no {directory / name}")
+        files += [(directory, path) for path in found]
     for tree, path in files:
         content = path.read_bytes()
         digest.update(f"{path.relative_to(tree)}\0{len(content)}\0".encode())
@@ -96,8 +134,5 @@ def _digest(recipe: Recipe) -> str:
     return digest.hexdigest()
 
 
-def _directory() -> Path:
-    """Where the recipe is: in the installed package, or in the source tree."""
-    here = Path(__file__).resolve().parent
-    installed = here / "python"
-    return installed if installed.is_dir() else here.parents[2] / "runtimes/python/image"
+def _base() -> Path:
+    return Path(__file__).parent / "base"

@@ -3,7 +3,7 @@
 Layout::
 
     <digest>/                     vmlinux, initrd, root.erofs, manifest.json
-    .system/<runtime>-<digest>/   Debian, kernel and PyPI packages unpacked: what a change of ours need not build again
+    .system/<runtime>-<digest>/   Debian, kernel and the language's packages unpacked: what a change of ours need not build again
     .new-*                        being written; removed by the next build
 
 An image's digest is of what its files hold. What it was made of is its `sources` digest: with Debian's updates the same
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from attrs import define, field, frozen
 
+from thawd import runtimes
 from thawd.errors import ImageError
 
 from .build import Progress, Versions, build_image, build_system
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 _MANIFEST: Final = "manifest.json"
+_BEFORE: Final = "python_version"
+"""A manifest with this member was written by thawd 0.1."""
+
 _FILES: Final = ("vmlinux", "initrd", "root.erofs")
 _NEW: Final = ".new-"
 _SYSTEM: Final = ".system"
@@ -56,15 +60,21 @@ class Image:
     """SHA-256 over the digests of its files, 64 hex digits."""
 
     sources: str
-    """SHA-256 of what it was made of: the recipe, the agent and the runtime as they were."""
+    """SHA-256 of what it was made of: the recipe, the agent and the language as they were."""
+
+    log_name: str
+    """What log lines name the runtime by (`python:3.13`)."""
+
+    must_report: str
+    """The language's part without whose report no snapshot is taken, if there is one."""
 
     kernel: Path
     initrd: Path
     root: Path
     kernel_version: str
-    python_version: str
+    language_version: str
     packages: dict[str, str]
-    """PyPI packages in it: name to version."""
+    """The language's packages in it: name to version."""
 
     size_bytes: int
     built_at: float
@@ -127,7 +137,7 @@ class ImageStore:
     ) -> Image:
         """Build the image made of today's recipe and sources.
 
-        Debian's and PyPI's packages are those of the last build of the same recipe, unless `fresh`.
+        Debian's and the language's packages are those of the last build of the same recipe, unless `fresh`.
         One process builds at a time, others wait. Raises `ImageError`.
         """
         load(runtime)  # refuses an unknown runtime before anything is made
@@ -160,7 +170,7 @@ class ImageStore:
     async def _system(self, recipe: Recipe, progress: Progress, *, fresh: bool) -> Path:
         """The recipe's unpacked packages, from the cache unless they are not there or shall be `fresh`."""
         systems = self.directory / _SYSTEM
-        system = systems / f"{recipe.runtime}-{recipe.system_digest[:16]}"
+        system = systems / f"{recipe.runtime.id}-{recipe.system_digest[:16]}"
         if fresh or not system.exists():
             async with self._new() as new:
                 await build_system(recipe, new, progress)
@@ -168,7 +178,7 @@ class ImageStore:
                 # Thousands of small files: one sync of the file system is quicker than one of each.
                 await run(["sync", "--file-system", new])
                 # Earlier recipes' have no further use: images hold their own links to what they need.
-                for number, before in enumerate(systems.glob(f"{recipe.runtime}-*")):
+                for number, before in enumerate(systems.glob(f"{recipe.runtime.id}-*")):
                     before.rename(new.parent / f"before-{number}")
                 new.rename(system)
                 _sync(systems)
@@ -179,12 +189,14 @@ class ImageStore:
         files = {name: _digest(new / name) for name in _FILES}
         digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()
         manifest = {
-            "runtime": recipe.runtime,
+            "runtime": recipe.runtime.id,
             "digest": digest,
             "sources": recipe.digest,
             "kernel_version": versions.kernel,
-            "python_version": versions.python,
-            "packages": versions.packages,
+            "language_version": versions.language.version,
+            "packages": versions.language.packages,
+            "log_name": recipe.runtime.log_name,
+            "must_report": recipe.runtime.must_report,
             "files": files,
         }
         (new / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
@@ -252,15 +264,22 @@ def _made_of(images: list[Image], recipe: Recipe) -> Image | None:
 def _read(manifest: Path) -> Image:
     data = json.loads(manifest.read_text())
     directory = manifest.parent
+    if _BEFORE in data:
+        # What the first version, which had no other language, did not write down.
+        of = runtimes.find(data["runtime"])
+        data |= {"log_name": of.log_name, "must_report": of.must_report}
+        data["language_version"] = data[_BEFORE]
     return Image(
         runtime=data["runtime"],
         digest=data["digest"],
         sources=data["sources"],
+        log_name=data["log_name"],
+        must_report=data["must_report"],
         kernel=directory / "vmlinux",
         initrd=directory / "initrd",
         root=directory / "root.erofs",
         kernel_version=data["kernel_version"],
-        python_version=data["python_version"],
+        language_version=data["language_version"],
         packages=data["packages"],
         size_bytes=sum((directory / name).stat().st_size for name in _FILES),
         built_at=manifest.stat().st_mtime,

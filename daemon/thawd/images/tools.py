@@ -13,13 +13,12 @@ import trio
 from thawd.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 PACKAGES: Final = {
     "mmdebstrap": "mmdebstrap",
     "mkfs.erofs": "erofs-utils",
     "zstd": "zstd",
-    "xz": "xz-utils",
     "tar": "tar",
     "ldconfig": "libc-bin",
 }
@@ -56,25 +55,6 @@ async def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = Non
         last = "\n".join(said.splitlines()[-_LINES:])
         raise ImageError(f"{name} failed with status {done.returncode}:\n{last}")
     return done.stdout
-
-
-async def together(*works: Callable[[], Awaitable[None]]) -> None:
-    """Do these at once. The first `ImageError` ends the others and is raised as itself, not in a group."""
-    failure: ImageError | None = None
-
-    async def one(work: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
-        nonlocal failure
-        try:
-            await work()
-        except ImageError as error:
-            failure = failure or error
-            scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        for work in works:
-            nursery.start_soon(one, work, nursery.cancel_scope)
-    if failure is not None:
-        raise failure
 
 
 def _search_path() -> str:

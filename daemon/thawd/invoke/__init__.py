@@ -1,1 +1,1 @@
-"""One invocation: dispatch, outcome, log lines; and starts on trial."""
+"""One invocation: which environment it gets, what comes of it, its log lines."""

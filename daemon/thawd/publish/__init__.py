@@ -1,1 +1,1 @@
-"""From a zip to a version that can be restored: bundle, init, hooks, snapshot."""
+"""Publishing: a Pending version becomes Active or Failed in the background."""

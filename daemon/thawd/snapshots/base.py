@@ -15,10 +15,12 @@ import trio
 from attrs import define, field
 
 from thawd.engines.machine import CODE_DISK_BYTES, Engine, MachineSpec, Snapshot
-from thawd.errors import EngineError, GuestError, MachineDied
+from thawd.errors import EngineError, GuestError, MachineDied, SnapshotError
+from thawd.files import telling_a_full_disk
 from thawd.guest.session import open_session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from thawd.images.store import Image, ImageStore
@@ -57,13 +59,12 @@ class BaseSnapshots:
     _vcpus: int = 1
     _making: dict[str, trio.Lock] = field(factory=lambda: defaultdict(trio.Lock))
 
-    def spec(self, image: Image, memory_mib: int, *, code: Path | None = None) -> MachineSpec:
+    def spec(self, image: Image, memory_mib: int) -> MachineSpec:
         """The machine every function of this image and memory size runs on."""
         return MachineSpec(
             kernel=image.kernel,
             initrd=image.initrd,
             root=image.root,
-            code=code or self._placeholder,
             memory_mib=memory_mib,
             vcpus=self._vcpus,
         )
@@ -82,30 +83,40 @@ class BaseSnapshots:
         path = self._store.base_path(hashlib.blake2b(identity.encode(), digest_size=12).hexdigest())
         async with self._making[path.name]:
             if self._store.exists(path):
-                return await self._store.load(path)
+                try:
+                    return (await self._store.load(path)).snapshot
+                except SnapshotError as error:
+                    _log.warning("base.made_again", path=str(path), reason=error.message)
+                    self.discard(path)
             return await self._make(spec, path, image)
+
+    def discard(self, path: Path) -> None:
+        """Remove a base snapshot that was refused: it is a cache, and made again when it is next needed."""
+        self._store.remove(path)
+
+    def is_wanted(self, path: Path) -> bool:
+        """Whether a start on this host could use the base snapshot in `path`: its image is there, its engine is ours."""
+        try:
+            manifest = self._store.manifest(path)
+        except SnapshotError:
+            return False
+        images = {image.digest for image in self._images.list()}
+        return manifest.engine == self._engine.identity and manifest.about.get("image") in images
 
     async def _make(self, spec: MachineSpec, path: Path, image: Image) -> Snapshot:
         started = trio.current_time()
-        self._make_placeholder()
+        with telling_a_full_disk(self._store.directory):
+            self._make_placeholder()
+        console = ""
+
+        def keep(text: str) -> None:
+            nonlocal console
+            console = text
+
         for attempt in range(1, _ATTEMPTS + 1):
-            console = ""
             async with self._store.scratch() as scratch:
-                target = scratch / "snapshot"
-                target.mkdir(mode=0o700)
                 try:
-                    async with (
-                        self._engine.boot(spec, scratch=scratch) as machine,
-                        open_session(machine.channel()) as session,
-                    ):
-                        try:
-                            with trio.fail_after(self._boot_deadline_s):
-                                await session.hello()
-                                # One exchange warms the agent's own paths before they are frozen for all clones.
-                                await session.ping(b"warm")
-                        finally:
-                            console = machine.console_tail()
-                        made = await machine.snapshot(target)
+                    made = await self._boot(spec, scratch, keep)
                 except (trio.TooSlowError, GuestError, MachineDied) as error:
                     reason = str(error) or f"no answer within {self._boot_deadline_s:g} s"
                     _log.warning(
@@ -113,7 +124,8 @@ class BaseSnapshots:
                     )
                     continue
                 about = {"kind": "base", "image": image.digest, "runtime": image.runtime}
-                snapshot = await self._store.commit(made, path, about=about)
+                with telling_a_full_disk(scratch):
+                    snapshot = await self._store.commit(made, path, about=about)
             boot_ms = round((trio.current_time() - started) * 1e3, 1)
             _log.info("base.made", memory_mib=spec.memory_mib, took_ms=boot_ms, attempts=attempt)
             return snapshot
@@ -121,6 +133,26 @@ class BaseSnapshots:
             f"the guest image did not come up in {_ATTEMPTS} attempts; its console ends with: {console[-500:]!r}",
             hint="Look at `thaw doctor`, then build the image again: thaw image build",
         )
+
+    async def _boot(
+        self, spec: MachineSpec, scratch: Path, keep_console: Callable[[str], None]
+    ) -> Snapshot:
+        """Boot a guest once and save it. Raises `EngineError`, `GuestError`, `trio.TooSlowError`."""
+        target = scratch / "snapshot"
+        with telling_a_full_disk(scratch):
+            target.mkdir(mode=0o700)
+            async with (
+                self._engine.boot(spec, code=self._placeholder, scratch=scratch) as machine,
+                open_session(machine.channel()) as session,
+            ):
+                try:
+                    with trio.fail_after(self._boot_deadline_s):
+                        await session.hello()
+                        # One exchange warms the agent's own paths before they are frozen for all clones.
+                        await session.ping(b"warm")
+                finally:
+                    keep_console(machine.console_tail())
+                return await machine.snapshot(target)
 
     def _make_placeholder(self) -> None:
         """The code disk of a machine that has no function yet: a hole of the size every code disk has."""

@@ -13,6 +13,8 @@ from enum import Enum
 from types import CodeType, FrameType, ModuleType
 from typing import Any, Final
 
+from thaw_runtime import plain
+
 
 class Origin(Enum):
     """Where a seed came from, as far as the call's own expression shows it."""
@@ -48,7 +50,8 @@ def origin(frame: FrameType) -> Origin:
 
 def location(frame: FrameType) -> str:
     """File and line, as in `app.py:12`, for a person who looks for it."""
-    return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
+    file = plain.text(frame.f_code.co_filename) or "?"
+    return plain.shown(f"{file.rpartition('/')[2]}:{frame.f_lineno}")
 
 
 def _origin(frame: FrameType) -> Origin:
@@ -118,16 +121,27 @@ def _operand(code: CodeType, name: str, argument: int) -> str:
 
 
 def _variable(frame: FrameType, name: str) -> Any:
-    for scope in (frame.f_locals, frame.f_globals, vars(builtins)):
-        if name in scope:
-            return scope[name]
+    local = frame.f_locals
+    if type(local) is _PROXY:
+        if name in local:
+            return local[name]
+    elif plain.is_a(local, dict):  # in a class's body the scope is whatever its metaclass prepared
+        found = plain.lookup(local, name, _NOTHING)
+        if found is not _NOTHING:
+            return found
+    for scope in (frame.f_globals, vars(builtins)):
+        found = plain.lookup(scope, name, _NOTHING)
+        if found is not _NOTHING:
+            return found
     return None
 
 
 def _member(owner: Any, name: str) -> Any:
     """An attribute of a module or class. Of nothing else: an instance's attribute may run code."""
-    if isinstance(owner, ModuleType | type):
-        return vars(owner).get(name)
+    if plain.is_a(owner, ModuleType):
+        return plain.lookup(plain.module_dict(owner), name)
+    if plain.is_a(owner, type):
+        return plain.class_lookup(owner, name)
     return None
 
 
@@ -135,15 +149,25 @@ def _is_volatile(value: Any) -> bool:
     if value is None:
         return False
     for module_name, names in _VOLATILE.items():
-        module = sys.modules.get(module_name)
-        if module is not None and any(value is vars(module).get(name) for name in names):
+        module = plain.module_dict(sys.modules.get(module_name))
+        if any(value is plain.lookup(module, name) for name in names):
             return True
     return False
 
 
 def _is_volatile_method(owner: Any, name: str) -> bool:
     return (
-        isinstance(owner, type)
-        and owner.__module__ == "datetime"
-        and name in _VOLATILE_CLASS_METHODS.get(owner.__name__, ())
+        plain.is_a(owner, type)
+        and plain.type_module(owner) == "datetime"
+        and name in _VOLATILE_CLASS_METHODS.get(plain.type_name(owner), ())
     )
+
+
+def _proxy() -> type | None:
+    kind = type(sys._getframe().f_locals)
+    return kind if kind is not dict else None
+
+
+_NOTHING: Final = object()
+_PROXY: Final = _proxy()
+"""Since Python 3.13 a function's local variables are a view of its frame, which compares names in C."""

@@ -1,7 +1,7 @@
-"""The runtime's end of the control descriptor: one JSON object a datagram (SOCK_SEQPACKET), to and from the agent.
+"""The runtime's end of the control descriptor: one record a datagram (SOCK_SEQPACKET), to and from the agent.
 
-From the agent: `start` (queued before the process starts) and `thaw` (queued before restore/next is answered).
-To the agent: `frozen` and `thawed`, each with a report, and in a traced process `record`s in between.
+From the agent: START (queued before the process starts) and THAW (queued before restore/next is answered).
+To the agent: FROZEN and THAWED, each a report, and in a traced process RECORDs in between.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import os
 import select
-from typing import Any, Final
+from typing import Any
 
-_LARGEST_DATAGRAM: Final = 128 * 1024
-"""Bytes. Well under Linux's default socket buffer (212,992), which bounds one SOCK_SEQPACKET datagram."""
+from thaw_runtime import protocol
 
 
 class ControlError(Exception):
@@ -28,31 +27,40 @@ class Control:
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
 
-    def receive(self, kind: str, *, timeout_ms: int) -> dict[str, Any]:
-        """The next datagram, which must be of this type. Raises `ControlError`."""
-        if not self._poll.poll(timeout_ms):
-            raise ControlError(f"the agent sent no {kind!r} message within {timeout_ms} ms")
-        data = os.read(self._descriptor, _LARGEST_DATAGRAM)
-        if not data:
-            raise ControlError(f"the agent closed the control descriptor before {kind!r}")
-        message = json.loads(data)
-        if not isinstance(message, dict) or message.get("type") != kind:
-            raise ControlError(f"expected {kind!r} from the agent, got {data[:80]!r}")
-        return message
+    def start(self, *, timeout_ms: int) -> tuple[list[str], bool]:
+        """START: names of fixers to leave out, and whether to trace. Raises `ControlError`."""
+        flags, body = self._receive(protocol.START, "START", timeout_ms)
+        try:
+            return protocol.names(body), bool(flags & protocol.TRACE)
+        except protocol.Malformed as error:
+            raise ControlError(str(error)) from error
 
-    def send(self, kind: str, report: dict[str, Any]) -> None:
-        """One report. Notes are cut, and marked as cut, if it would not fit into one datagram."""
-        data = _encode(kind, report)
-        notes = list(report.get("notes", ()))
-        while len(data) > _LARGEST_DATAGRAM and notes:
-            notes = notes[: len(notes) // 2]
-            data = _encode(kind, {**report, "notes": [*notes, "further notes did not fit"]})
-        os.write(self._descriptor, data)
+    def thaw(self, *, timeout_ms: int) -> bytes:
+        """THAW: 64 bytes that are this clone's secret. Raises `ControlError`."""
+        _, body = self._receive(protocol.THAW, "THAW", timeout_ms)
+        try:
+            return protocol.entropy(body)
+        except protocol.Malformed as error:
+            raise ControlError(str(error)) from error
+
+    def _receive(self, kind: int, name: str, timeout_ms: int) -> tuple[int, bytes]:
+        if not self._poll.poll(timeout_ms):
+            raise ControlError(f"the agent sent no {name} within {timeout_ms} ms")
+        data = os.read(self._descriptor, protocol.LARGEST)
+        if not data:
+            raise ControlError(f"the agent closed the control descriptor before {name}")
+        try:
+            found, flags, body = protocol.split(data)
+        except protocol.Malformed as error:
+            raise ControlError(f"no {name} from the agent: {error}") from error
+        if found != kind:
+            raise ControlError(f"{name} was to come from the agent, not a record of kind {found}")
+        return flags, body
+
+    def send(self, report: bytes) -> None:
+        """FROZEN or THAWED (`protocol.report`)."""
+        os.write(self._descriptor, report)
 
     def record(self, record: dict[str, Any]) -> None:
         """One record of a traced process (`recording`)."""
-        os.write(self._descriptor, json.dumps({"type": "record", "record": record}).encode())
-
-
-def _encode(kind: str, report: dict[str, Any]) -> bytes:
-    return json.dumps({"type": kind, "report": report}, separators=(",", ":")).encode()
+        os.write(self._descriptor, protocol.record(json.dumps(record).encode()))

@@ -1,19 +1,23 @@
 """What a function's own modules hold: globals, and what hangs on them, as text that can be looked for in a response.
 
-Read without running any code of the function's: no property, no `__repr__`, no `__getattr__`.
+Read without running any code of the function's (`plain`): no property, no `__repr__`, no `__getattr__`, no `__eq__`.
 """
 
 from __future__ import annotations
 
 import functools
 import gc
-from types import FunctionType, MethodType, ModuleType
+from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from thaw_runtime import leftovers
+from thaw_runtime import plain
+from thaw_runtime.diagnosis import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from thaw_runtime.bundle import Bundle
+    from thaw_runtime.diagnosis import Diagnosis
 
 SHORTEST: Final = 4
 """Characters: a shorter value identifies nothing."""
@@ -22,104 +26,180 @@ _LONGEST: Final = 400
 _DEPTH: Final = 4
 _MOST: Final = 200
 """Members of one container."""
+_MOST_GLOBALS: Final = 20_000
+"""Of one module."""
+_MOST_PARTS: Final = 64
+"""Members of a list that is looked for as one text."""
+_LONGEST_KEY: Final = 80
+
+_cache_dict: Final = functools._lru_cache_wrapper.__dict__["__dict__"].__get__
 
 
 def as_text(value: Any) -> str | None:
     """A value as it would be looked for in a response; None for what holds no chance."""
-    if isinstance(value, bytes | bytearray):
-        return bytes(value[: _LONGEST // 2]).hex()
-    if isinstance(value, str):
-        return value[:_LONGEST]
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return repr(value)
-    kind = type(value)
-    if (kind.__module__, kind.__name__) in {("uuid", "UUID"), ("uuid_utils", "UUID")}:
-        return str(value)
-    if (kind.__module__, kind.__name__) == ("datetime", "datetime"):
-        text: str = value.isoformat()
+    text = _scalar_text(value)
+    if text is not None:
         return text
-    if isinstance(value, list | tuple) and 0 < len(value) <= 64:
-        parts = [as_text(part) for part in value]
-        return " ".join(part for part in parts if part is not None)[:_LONGEST] or None
+    if plain.is_a(value, list, tuple):
+        parts = plain.members(value, _MOST_PARTS + 1) or []
+        if len(parts) <= _MOST_PARTS:
+            texts = [_scalar_text(part) for part in parts]
+            return " ".join(text for text in texts if text is not None)[:_LONGEST] or None
     return None
 
 
-def held() -> Iterator[tuple[str, str]]:
-    """What the function's own modules hold, as name and text: globals, and what hangs on them to a depth of four."""
-    seen: set[int] = set()
-    for module in leftovers.own_modules():
-        for name, value in list(vars(module).items()):
-            if not name.startswith("__"):
-                yield from _within(f"{module.__name__}.{name}", value, module.__name__, seen, 0)
+def _scalar_text(value: Any) -> str | None:
+    plainly = plain.scalar(value, _LONGEST)
+    if type(plainly) is bytes:
+        return plainly[: _LONGEST // 2].hex()
+    if type(plainly) is str:
+        return plainly
+    if plainly is not None:
+        return repr(plainly)
+    number = plain.uuid(value)
+    if number is not None:
+        digits = f"{number:032x}"
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    if plain.is_named(type(value), "uuid_utils", "UUID"):
+        return plain.native_text(value)
+    moment = plain.moment(value)
+    if moment is not None:
+        text: str = moment[0].isoformat()
+        return text
+    return None
 
 
-def _within(
-    name: str, value: Any, module: str, seen: set[int], depth: int
+def held(
+    bundle: Bundle, diagnosis: Diagnosis, budget: Budget | None = None
 ) -> Iterator[tuple[str, str]]:
-    text = as_text(value)
-    if text is not None and not isinstance(value, list | tuple):
-        if len(text) >= SHORTEST:
-            yield name, text
-        return
-    if depth >= _DEPTH or id(value) in seen or isinstance(value, ModuleType):
-        return
-    seen.add(id(value))
-    for part, inner in _parts(value, module):
-        yield from _within(f"{name}{part}", inner, module, seen, depth + 1)
-
-
-def _parts(value: Any, module: str) -> Iterator[tuple[str, Any]]:
-    """What one object holds, as the suffix a person would write and the object. Runs no code of anybody's."""
-    if isinstance(value, dict):
-        for key, inner in list(value.items())[:_MOST]:
-            yield f"[{key!r}]", inner
-    elif isinstance(value, list | tuple):
-        for number, inner in enumerate(value[:_MOST]):
-            yield f"[{number}]", inner
-    elif isinstance(value, set | frozenset):
-        for inner in list(value)[:_MOST]:
-            yield " (member)", inner
-    elif isinstance(value, functools._lru_cache_wrapper):
-        yield from ((" (cached)", result) for result in _cached(value))
-    elif isinstance(value, FunctionType):
-        if value.__module__ != module:
+    """What the function's own modules hold, as name and text: globals, and what hangs on them to a depth of four."""
+    walk = _Walk(diagnosis, budget or Budget())
+    for name, module in bundle.own_modules():
+        entries = plain.entries(plain.module_dict(module), _MOST_GLOBALS + 1)
+        if len(entries) > _MOST_GLOBALS:
+            diagnosis.cut(f"more than {_MOST_GLOBALS} globals", plain.shown(name))
+        for key, value in entries[:_MOST_GLOBALS]:
+            text = plain.text(key)
+            if text is not None and not text.startswith("__"):
+                found: list[tuple[str, str]] = []
+                with diagnosis.guard():
+                    walk.into(found, f"{name}.{text}", value, name, 0)
+                yield from found
+        if walk.budget.spent:
+            diagnosis.cut("too many objects to look at all of them", "the function")
             return
-        for number, inner in enumerate(value.__defaults__ or ()):
-            yield f" (default {number})", inner
-        for key, inner in (value.__kwdefaults__ or {}).items():
-            yield f" (default {key})", inner
-        for variable, cell in zip(
-            value.__code__.co_freevars, value.__closure__ or (), strict=False
-        ):
+
+
+class _Walk:
+    """One walk over everything that the function holds: each object once."""
+
+    def __init__(self, diagnosis: Diagnosis, budget: Budget) -> None:
+        self.budget = budget
+        self._diagnosis = diagnosis
+        self._seen: set[int] = set()
+        self._slots: dict[int, Any] = {}
+
+    def into(
+        self, found: list[tuple[str, str]], name: str, value: Any, module: str, depth: int
+    ) -> None:
+        """Add to `found` what this object is and what hangs on it."""
+        if not self.budget.take():
+            return
+        text = _scalar_text(value)
+        if text is not None:
+            if len(text) >= SHORTEST:
+                found.append((plain.shown(name), text))
+            return
+        if depth >= _DEPTH or id(value) in self._seen or plain.is_a(value, ModuleType):
+            return
+        self._seen.add(id(value))
+        parts = _parts(value, module, self._slots)
+        if len(parts) > _MOST:
+            self._diagnosis.cut(f"more than {_MOST} members", plain.shown(name))
+        for part, inner in parts[:_MOST]:
+            if self.budget.spent:
+                return
+            self.into(found, f"{name}{part}", inner, module, depth + 1)
+
+
+def _parts(value: Any, module: str, slots: dict[int, Any]) -> list[tuple[str, Any]]:
+    """What one object holds, as the suffix a person would write and the object. One more than will be looked at."""
+    if plain.is_a(value, dict):
+        return [(f"[{_key(key)}]", inner) for key, inner in plain.entries(value, _MOST + 1)]
+    if plain.is_a(value, set, frozenset):
+        return [(" (member)", inner) for inner in plain.members(value, _MOST + 1) or ()]
+    members = plain.members(value, _MOST + 1)
+    if members is not None:
+        return [(f"[{number}]", inner) for number, inner in enumerate(members)]
+    if plain.is_a(value, functools._lru_cache_wrapper):
+        return [(" (cached)", result) for result in _cached(value)]
+    if type(value) is FunctionType:
+        return _function_parts(value) if plain.origin(value)[0] == module else []
+    if plain.is_a(value, type):
+        if plain.type_module(value) != module:
+            return []
+        return _named(plain.class_entries(value, _MOST + 1), hidden="__")
+    return _named(plain.attributes(value, _MOST + 1, slots))
+
+
+def _named(entries: list[tuple[Any, Any]], hidden: str | None = None) -> list[tuple[str, Any]]:
+    parts = []
+    for key, inner in entries:
+        name = plain.text(key)
+        if name is not None and not (hidden and name.startswith(hidden)):
+            parts.append((f".{name}", inner))
+    return parts
+
+
+def _function_parts(function: FunctionType) -> list[tuple[str, Any]]:
+    """Defaults and closure. Attributes of an exact function are C's, and what they give may be a subclass."""
+    defaults = plain.members(function.__defaults__, _MOST) or ()
+    parts = [(f" (default {number})", inner) for number, inner in enumerate(defaults)]
+    parts += [
+        (f" (default {plain.text(key)})", inner)
+        for key, inner in plain.entries(function.__kwdefaults__, _MOST)
+    ]
+    cells = plain.members(function.__closure__, _MOST) or ()
+    for variable, cell in zip(function.__code__.co_freevars, cells, strict=False):
+        if type(cell) is CellType:
             try:
-                yield f" (variable {variable})", cell.cell_contents
+                parts.append((f" (variable {plain.text(variable)})", cell.cell_contents))
             except ValueError:  # not assigned yet
                 continue
-    elif isinstance(value, MethodType | property | staticmethod | classmethod):
-        return
-    elif isinstance(value, type):
-        if value.__module__ == module:
-            for key, inner in list(vars(value).items()):
-                if not key.startswith("__"):
-                    yield f".{key}", inner
-    else:
-        attributes = getattr(value, "__dict__", None)
-        if isinstance(attributes, dict):
-            for key, inner in list(attributes.items())[:_MOST]:
-                yield f".{key}", inner
+    return parts
 
 
-def _cached(cache: Any) -> Iterator[Any]:
+def _key(key: Any) -> str:
+    """A dict's key as a person would write it, if it is of a kind that has one way to be written."""
+    plainly = plain.scalar(key, _LONGEST_KEY)
+    if plainly is not None:
+        return repr(plainly)
+    if key is None or type(key) is bool:
+        return repr(key)
+    if plain.is_a(key, tuple):
+        parts = [plain.scalar(part, _LONGEST_KEY) for part in plain.members(key, 4) or ()]
+        return f"({', '.join('...' if part is None else repr(part) for part in parts)})"
+    return f"<{plain.type_name(type(key))}>"
+
+
+def _cached(cache: Any) -> list[Any]:
     """What a cached function remembers. It has no reader, but the garbage collector is shown it all.
 
     An unbounded cache is a dict; a bounded one shows keys and results themselves.
     """
+    results: list[Any] = []
+    attributes = _cache_dict(cache)
     for referent in gc.get_referents(cache):
-        if referent is vars(cache):
+        if referent is attributes:
             continue
-        if isinstance(referent, dict):
-            yield from (r for r in referent.values() if type(r).__name__ != "_lru_list_elem")
+        if type(referent) is dict:
+            results += [
+                result
+                for _, result in plain.entries(referent, _MOST + 1)
+                if plain.type_name(type(result)) != "_lru_list_elem"
+            ]
         elif not callable(referent):
-            yield referent
+            results.append(referent)
+        if len(results) > _MOST:
+            break
+    return results

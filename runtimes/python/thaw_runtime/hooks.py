@@ -10,8 +10,10 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Final
 
+from thaw_runtime import plain, protocol
 from thaw_runtime.draw import Draw
 from thaw_runtime.gate import Gate
 from thaw_runtime.registry import Registry, ThawFailed
@@ -32,8 +34,8 @@ class TimedHook:
     def __init__(self, hook: Callable[..., Any], report: list[dict[str, Any]]) -> None:
         self._hook = hook
         self._report = report
-        module = getattr(hook, "__module__", None) or "?"
-        self._name = f"{module}.{getattr(hook, '__qualname__', None) or type(hook).__qualname__}"
+        module, name = plain.origin(hook)
+        self._name = f"{module or '?'}.{name}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the hook and report its time in microseconds."""
@@ -62,6 +64,7 @@ class Session:
         self._hooks: Any = None
         self._broken: str | None = None
         self._gate = Gate()
+        self._version = sys.version.partition(" ")[0]
         self.elapsed_us = 0
 
     def register(self, hooks: Any) -> None:
@@ -93,24 +96,25 @@ class Session:
                 raise ThawFailed(self._broken)
             gc.collect()
             if self._recorder is not None:
-                self._recorder.keep_globals()
+                with self._registry.diagnosis.guard():
+                    self._recorder.keep_globals()
             self._registry.freeze()
             self._clock_after_restore_hooks()
         finally:
             self.elapsed_us = (time.perf_counter_ns() - began) // 1000
-            self._control.send("frozen", self._report(self._before))
+            self._control.send(self._report(protocol.FROZEN, self._before))
         # What lives now is never scanned again: a collection in a clone does not touch, and so copy, these pages.
         gc.freeze()
         self._gate.close()
 
     def thaw(self) -> None:
         """The first after-restore hook. Raises `ThawFailed` or `ControlError`: this machine must be killed."""
-        message = self._control.receive("thaw", timeout_ms=_THAW_MESSAGE_MS)
+        secret = self._control.thaw(timeout_ms=_THAW_MESSAGE_MS)
         began = time.perf_counter_ns()
         try:
-            self._registry.thaw(Draw(bytes.fromhex(message["entropy"])))
+            self._registry.thaw(Draw(secret))
         except Exception:
-            self._control.send("thawed", self._report(self._after))
+            self._control.send(self._report(protocol.THAWED, self._after))
             raise
         finally:
             self.elapsed_us = (time.perf_counter_ns() - began) // 1000
@@ -118,21 +122,26 @@ class Session:
 
     def finish(self) -> None:
         """The last after-restore hook: tells the agent what ran."""
-        self._control.send("thawed", self._report(self._after))
+        self._control.send(self._report(protocol.THAWED, self._after))
 
     def _clock_after_restore_hooks(self) -> None:
         hooks = self._hooks.get_after_restore()
         hooks[:] = [
-            (func if func == self.thaw else TimedHook(func, self._after), args, kwargs)
+            (func if self._is_ours(func) else TimedHook(func, self._after), args, kwargs)
             for func, args, kwargs in hooks
         ]
         hooks.append((self.finish, (), {}))
 
-    def _report(self, hooks: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "fixers": self._registry.report(),
-            "notes": self._registry.notes,
-            "hooks": hooks,
-            "us": self.elapsed_us,
-            "python": sys.version.partition(" ")[0],
-        }
+    def _is_ours(self, hook: Any) -> bool:
+        return type(hook) is MethodType and hook.__self__ is self
+
+    def _report(self, kind: int, hooks: list[dict[str, Any]]) -> bytes:
+        recorded = self._recorder.diagnosis.notes() if self._recorder is not None else ()
+        return protocol.report(
+            kind,
+            self.elapsed_us,
+            version=self._version,
+            fixers=self._registry.report(),
+            hooks=hooks,
+            notes=[*self._registry.notes, *recorded],
+        )

@@ -23,8 +23,8 @@ class PostImport:
 
     def remove(self) -> None:
         """Leave sys.meta_path as it was."""
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
+        # By identity: somebody else's finder may have an `__eq__`.
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
 
     def watch(self, name: str, callback: Callable[[ModuleType], None]) -> None:
         """Call back once with this module, after its code has run; at once if it is there already."""

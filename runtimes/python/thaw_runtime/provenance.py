@@ -11,19 +11,26 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable
+from time import monotonic, monotonic_ns, time
 from typing import TYPE_CHECKING, Any, Final
 
-from thaw_runtime import callsite
+from thaw_runtime import callsite, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 _CLOCK_SLACK_S: Final = 60
 _REMEMBERED: Final = 65_536
 _SHORTEST: Final = 4
 """Bytes: a shorter draw equals somebody's constant too easily to prove anything."""
+_LONGEST: Final = 64 * 1024
+"""Bytes or characters: a longer value is not looked at."""
+_LONGEST_TIME: Final = 40
+"""Characters of a time written as a number."""
+_MOST_PARTS: Final = 1024
+_DEPTH: Final = 3
+"""Of a seed that is made of parts, such as a list of words."""
 
 
 class _DrawnValues:
@@ -45,17 +52,18 @@ class _DrawnValues:
             del self._hashes[next(iter(self._hashes))]
         self._hashes[key] = None
 
-    def __contains__(self, value: object) -> bool:
-        if isinstance(value, bytes | bytearray):
-            return hash(bytes(value)) in self._hashes
-        if isinstance(value, int) and value > 0:
+    def holds(self, value: str | bytes | float) -> bool:
+        """Was this value given out, in one of the forms in which programs keep it? Takes exact types only."""
+        if type(value) is bytes:
+            return hash(value) in self._hashes
+        if type(value) is int and value > 0:
             shortest = (value.bit_length() + 7) // 8
             lengths = {length for length in (4, 8, 16, 20, 32, 64) if length > shortest}
             lengths.update(range(max(shortest, _SHORTEST), shortest + 3))
             return any(hash(value.to_bytes(n, "big")) in self._hashes for n in lengths)
-        if isinstance(value, str):
+        if type(value) is str:
             try:
-                return bytes.fromhex(value.replace("-", "")) in self
+                return hash(bytes.fromhex(value.replace("-", ""))) in self._hashes
             except ValueError:
                 return False
         return False
@@ -79,7 +87,7 @@ class _TappedUrandom:
 
     def __call__(self, size: int, /) -> bytes:
         value = self.__wrapped__(size)
-        if _recording:
+        if _recording and type(value) is bytes:
             _drawn.remember(value)
         return value
 
@@ -98,8 +106,8 @@ def start() -> None:
     """Begin to watch: from interpreter start, before anything has imported os.urandom by name."""
     global _recording, _started_s, _started_monotonic_s
     _recording = True
-    _started_s = time.time()
-    _started_monotonic_s = time.monotonic()
+    _started_s = time()
+    _started_monotonic_s = monotonic()
     if not isinstance(os.urandom, _TappedUrandom):
         os.urandom = _TappedUrandom(os.urandom)
     random: Any = sys.modules.get("random")
@@ -114,7 +122,7 @@ def stop() -> None:
     _recording = False
     _drawn = _DrawnValues()
     _overrides.clear()
-    if isinstance(os.urandom, _TappedUrandom):
+    if type(os.urandom) is _TappedUrandom:
         os.urandom = os.urandom.__wrapped__
 
 
@@ -146,34 +154,48 @@ def seed_is_unique(seed: Any, caller: FrameType | None) -> bool:
     return value_is_unique(seed)
 
 
-def value_is_unique(seed: Any) -> bool:
-    """The same from the value alone: drawn from the kernel during this init, or the time during this init."""
-    if isinstance(seed, Iterable) and not isinstance(seed, str | bytes | bytearray):
-        return any(value_is_unique(item) for item in seed)
-    return seed in _drawn or _is_a_time_of_this_init(seed)
+def value_is_unique(seed: Any, depth: int = _DEPTH) -> bool:
+    """The same from the value alone: drawn from the kernel during this init, or the time during this init.
+
+    Runs no code of the value's: of objects only lists, tuples and sets are looked into.
+    """
+    parts = plain.members(seed, _MOST_PARTS)
+    if parts is not None:
+        return depth > 0 and any(value_is_unique(part, depth - 1) for part in parts)
+    value = plain.scalar(seed, _LONGEST + 1)
+    if value is None or (type(value) in (str, bytes) and len(value) > _LONGEST):  # type: ignore[arg-type]
+        return False
+    return _drawn.holds(value) or _is_a_time_of_this_init(value)
 
 
-def _is_a_time_of_this_init(seed: Any) -> bool:
-    if isinstance(seed, str):
+def _is_a_time_of_this_init(seed: str | bytes | float) -> bool:
+    if type(seed) is str:
+        if len(seed) > _LONGEST_TIME:
+            return False
         try:
             seed = float(seed)
         except ValueError:
             return False
-    if isinstance(seed, bool) or not isinstance(seed, int | float):
+    if type(seed) not in (int, float):
         return False
-    now = time.time()
-    earliest = _started_s - _CLOCK_SLACK_S
-    if any(earliest * unit <= seed <= (now + 1) * unit for unit in (1, 10**3, 10**6, 10**9)):
+    number: Any = seed
+    # The clocks are those that `time` had when this was imported: the function may have put others in their place.
+    earliest, latest = _started_s - _CLOCK_SLACK_S, time() + 1
+    if any(earliest * unit <= number <= latest * unit for unit in (1, 10**3, 10**6, 10**9)):
         return True
     # Of the monotonic clock only what cannot be a number somebody chose: many decimals, or nanoseconds.
-    if isinstance(seed, float):
-        return _started_monotonic_s <= seed <= time.monotonic() and not (seed * 10**6).is_integer()
-    return seed > 10**9 and _started_monotonic_s * 10**9 <= seed <= time.monotonic_ns()
+    if type(number) is float:
+        return _started_monotonic_s <= number <= monotonic() and (number * 10**6) % 1 != 0
+    return bool(number > 10**9 and _started_monotonic_s * 10**9 <= number <= monotonic_ns())
 
 
 def caller_outside(module: str, depth: int = 2) -> FrameType | None:
     """The nearest calling frame whose code is not this module's (`depth` frames up is the first looked at)."""
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and frame.f_globals.get("__name__") == module:
+    while frame is not None and _module_of(frame) == module:
         frame = frame.f_back
     return frame
+
+
+def _module_of(frame: FrameType) -> str | None:
+    return plain.text(plain.lookup(frame.f_globals, "__name__"))

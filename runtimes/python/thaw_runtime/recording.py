@@ -8,15 +8,18 @@ into a socket, before TLS). None of them changes what the function sees.
 
 from __future__ import annotations
 
+import _socket
 import functools
 import itertools
 import os
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
-from thaw_runtime import leftovers
+from thaw_runtime import plain
+from thaw_runtime.bundle import Bundle
+from thaw_runtime.diagnosis import Diagnosis
 from thaw_runtime.held import SHORTEST, as_text, held
 from thaw_runtime.imports import PostImport
 
@@ -53,22 +56,28 @@ _MOST_GLOBALS: Final = 2000
 _MOST_SENT: Final = 256 * 1024
 """Bytes that are recorded of all that a process sends."""
 _PIECE: Final = 16 * 1024
+_MOST_PARTS: Final = 1024
+"""Buffers of one sendmsg(2): the kernel's own limit."""
 _FRAMES: Final = 80
 _OWN: Final = os.path.dirname(os.path.abspath(__file__)) + "/"
+_family: Final = _socket.socket.__dict__["family"].__get__
 
 
 class Recorder:
-    """Taps this process's sources. `emit` takes one record, a flat JSON object."""
+    """Taps this process's sources. `emit` takes one record, a flat JSON object.
+
+    It stands between the function and what it calls, so whatever goes wrong in it stays here (`diagnosis`).
+    """
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self._inside = threading.local()
         self._seen: set[tuple[str, str, str]] = set()
-        self._connections: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self._connections: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._opened = 0
         self._sent = 0
-        root = os.path.realpath(os.environ.get("LAMBDA_TASK_ROOT") or "/var/task")
-        self._root = root + "/"
+        self._bundle = Bundle()
+        self.diagnosis = Diagnosis()
         self._api = os.environ.get("AWS_LAMBDA_RUNTIME_API", "")
 
     def start(self) -> None:
@@ -80,24 +89,30 @@ class Recorder:
 
     def keep_globals(self) -> None:
         """Record what the function's own modules hold: at freeze, when init is over."""
-        for name, value in itertools.islice(held(), _MOST_GLOBALS):
+        found = held(self._bundle, self.diagnosis)
+        for name, value in itertools.islice(found, _MOST_GLOBALS):
             self._emit({"kind": "global", "name": name, "value": value})
+        if next(found, None) is not None:
+            self.diagnosis.cut(f"more than {_MOST_GLOBALS} values", "the function")
 
     def _tap(self, module: ModuleType) -> None:
         name = module.__name__
         for function in _FUNCTIONS.get(name, ()):
-            original = getattr(module, function, None)
-            if original is not None:
-                setattr(module, function, _Tapped(original, f"{name}.{function}", self.asked))
-        for class_name, methods in _METHODS.get(name, ()):
-            kind = getattr(module, class_name)
-            for method in methods:
-                source = name if class_name.startswith("_") else f"{name}.{class_name}.{method}"
-                setattr(kind, method, _tapped_method(getattr(kind, method), source, self.asked))
-        if name == "socket":
-            self._tap_sending(module.socket, _SENDING)
-        elif name == "ssl":
-            self._tap_sending(module.SSLSocket, (*_SENDING, "write"))
+            with self.diagnosis.guard():
+                original = plain.lookup(plain.module_dict(module), function)
+                if original is not None:
+                    setattr(module, function, _Tapped(original, f"{name}.{function}", self.asked))
+        with self.diagnosis.guard():
+            for class_name, methods in _METHODS.get(name, ()):
+                kind = getattr(module, class_name)
+                for method in methods:
+                    source = name if class_name.startswith("_") else f"{name}.{class_name}.{method}"
+                    setattr(kind, method, _tapped_method(getattr(kind, method), source, self.asked))
+        with self.diagnosis.guard():
+            if name == "socket":
+                self._tap_sending(module.socket, _SENDING)
+            elif name == "ssl":
+                self._tap_sending(module.SSLSocket, (*_SENDING, "write"))
 
     def asked(self, source: str, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Make the call; record who made it and what came of it. What the call asks in its turn is its own affair."""
@@ -106,29 +121,35 @@ class Recorder:
         self._inside.value = True
         try:
             value = call(*args, **kwargs)
-            text = as_text(value)
-            if text is not None and len(text) >= SHORTEST:
-                at = self._user_of(sys._getframe(2))
-                key = (source, at, text)
-                if at and key not in self._seen and len(self._seen) < _MOST:
-                    self._seen.add(key)
-                    self._emit({"kind": "tap", "source": source, "at": at, "value": text})
+            with self.diagnosis.guard():
+                self._keep_draw(source, value, sys._getframe(2))
             return value
         finally:
             self._inside.value = False
 
+    def _keep_draw(self, source: str, value: Any, caller: FrameType) -> None:
+        text = as_text(value)
+        if text is None or len(text) < SHORTEST:
+            return
+        at = self._user_of(caller)
+        key = (source, at, text)
+        if at and key not in self._seen and len(self._seen) < _MOST:
+            self._seen.add(key)
+            self._emit({"kind": "tap", "source": source, "at": at, "value": text})
+
     def _user_of(self, frame: FrameType | None) -> str:
         """The nearest line of the function's own code that led here, else of a library in its bundle, else nothing."""
-        if frame is not None and frame.f_code.co_filename.startswith(_OWN):
+        if frame is not None and (plain.text(frame.f_code.co_filename) or "").startswith(_OWN):
             return ""  # thaw_runtime's own question
         library = ""
         for _ in range(_FRAMES):
             if frame is None:
                 break
-            file = frame.f_code.co_filename
-            if file.startswith(self._root):
-                place = f"{file.removeprefix(self._root)}:{frame.f_lineno}"
-                if not leftovers.is_library(file):
+            file = plain.text(frame.f_code.co_filename) or ""
+            if self._bundle.holds(file):
+                root = next(root for root in self._bundle.roots if file.startswith(root))
+                place = f"{file.removeprefix(root)}:{frame.f_lineno}"
+                if self._bundle.is_own(file):
                     return place
                 library = library or place
             frame = frame.f_back
@@ -146,7 +167,8 @@ class Recorder:
             if getattr(self._inside, "sending", False):  # SSLSocket.sendall calls send
                 return original(sock, data, *args, **kwargs)
             # Before it is sent: an answer from another thread must not come first in one clone and second in another.
-            self._keep_sent(sock, data)
+            with self.diagnosis.guard():
+                self._keep_sent(sock, data)
             self._inside.sending = True
             try:
                 return original(sock, data, *args, **kwargs)
@@ -156,27 +178,48 @@ class Recorder:
         return send
 
     def _keep_sent(self, sock: Any, data: Any) -> None:
-        try:
-            if sock.family not in (2, 10) or self._is_ours(sock):  # AF_INET, AF_INET6
-                return
-            parts = data if isinstance(data, list | tuple) else (data,)
-            raw = b"".join(bytes(part) for part in parts)[:_PIECE]
-            number = self._connections.get(sock)
-            if number is None:
-                number = self._connections[sock] = self._opened
-                self._opened += 1
-        except (OSError, TypeError, ValueError):
+        # The C class's own functions: a subclass may have others.
+        if _family(sock) not in (2, 10) or self._is_ours(sock):  # AF_INET, AF_INET6
             return
+        parts = plain.members(data, _MOST_PARTS)
+        raw = b"".join(_bytes_of(part) for part in (parts if parts is not None else (data,)))
+        number = self._number_of(sock)
+        raw = raw[:_PIECE]
         self._sent += len(raw)
         if raw and self._sent <= _MOST_SENT:
             self._emit({"kind": "sent", "connection": number, "data": raw.hex()})
 
+    def _number_of(self, sock: Any) -> int:
+        """By identity: a socket's class may have an `__eq__` and no `__hash__`."""
+        key = id(sock)
+        known = self._connections.get(key)
+        if known is not None and known[0]() is sock:
+            return known[1]
+        number, self._opened = self._opened, self._opened + 1
+        gone = weakref.ref(sock, lambda _: self._connections.pop(key, None))
+        self._connections[key] = (gone, number)
+        return number
+
     def _is_ours(self, sock: Any) -> bool:
         try:
-            host, port = sock.getpeername()[:2]
+            host, port = _socket.socket.getpeername(sock)[:2]
         except OSError:
             return False
         return f"{host}:{port}" == self._api
+
+
+def _bytes_of(part: Any) -> bytes:
+    """The first bytes of a buffer that C lays out; of another, whose `__buffer__` is Python code, nothing."""
+    known = plain.scalar(part, _PIECE)
+    if type(known) is bytes:
+        return known
+    if not plain.is_builtin(type(part)):
+        return b""
+    try:
+        with memoryview(part) as view, view.cast("B") as flat:
+            return bytes(flat[:_PIECE])
+    except TypeError:  # not a buffer, or not in one piece
+        return b""
 
 
 class _Tapped:

@@ -14,7 +14,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from thaw_runtime import leftovers, provenance
+from thaw_runtime import leftovers, plain, provenance
+from thaw_runtime.bundle import Bundle
+from thaw_runtime.diagnosis import Diagnosis
 from thaw_runtime.draw import Draw
 from thaw_runtime.imports import PostImport
 
@@ -83,6 +85,9 @@ class Fixer:
     def freeze(self, context: Context) -> None:
         """Before the snapshot. Raises `Absent`, `Unsupported`."""
 
+    def remark(self, context: Context) -> None:
+        """After `freeze`: notes that have to be looked for. What this raises is counted and stops nothing."""
+
     def thaw(self, draw: Draw) -> str | None:
         """After the restore. What it returns is the report's detail."""
         raise NotImplementedError
@@ -97,6 +102,7 @@ class Entry:
         self.result: Result = "ok"
         self.detail = ""
         self.elapsed_us = 0
+        self._version: str | None = None
 
     @property
     def essential(self) -> bool:
@@ -105,9 +111,11 @@ class Entry:
 
     @property
     def version(self) -> str:
-        """The library's own, as it tells it; empty for what has none."""
-        version = getattr(sys.modules.get(self.name), "__version__", "")
-        return version if isinstance(version, str) else ""
+        """The library's own, as it tells it once and for all; empty for what has none."""
+        if self._version is None:
+            module = plain.module_dict(plain.lookup(sys.modules, self.name))
+            self._version = plain.shown(plain.text(plain.lookup(module, "__version__")) or "")
+        return self._version
 
     def run(self, action: Callable[[], str | None]) -> None:
         """Do it, and keep result, detail and time."""
@@ -118,7 +126,7 @@ class Entry:
             self.result = "absent"
         except Exception as error:
             self.result = "failed"
-            self.detail = f"{type(error).__name__}: {error}"
+            self.detail = plain.described(error)
         self.elapsed_us = (time.perf_counter_ns() - began) // 1000
 
     def report(self) -> dict[str, Any]:
@@ -143,7 +151,9 @@ class Registry:
         self._always = [name for name in names if name.startswith("_")]
         self._by_library = [name for name in names if not name.startswith("_")]
         self._finder = PostImport()
-        self.notes: list[str] = []
+        self._bundle = Bundle()
+        self._notes: list[str] = []
+        self.diagnosis = Diagnosis()
 
     def start(self) -> None:
         """Watch for imports. Nothing is loaded for a library that is not imported."""
@@ -152,6 +162,11 @@ class Registry:
         self._finder.install()
         for name in self._by_library:
             self._finder.watch(name, partial(self._load_for, name))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know: what no fixer renews, and what the report could not look at."""
+        return [*self._notes, *self.diagnosis.notes()]
 
     def freeze(self) -> None:
         """Find everything that will have to be renewed. Raises `ThawFailed` when an essential fixer cannot."""
@@ -166,7 +181,8 @@ class Registry:
         context = Context(_live_objects(kind for _, fixer in active for kind in fixer.collects()))
         for entry, fixer in active:
             self._freeze_one(entry, fixer, context)
-        self.notes = [*context.notes, *self._leftovers()]
+        with self.diagnosis.guard():
+            self._remark(context)
         provenance.stop()
         self._rehearse()
         self._raise_for_essentials()
@@ -194,10 +210,21 @@ class Registry:
                 entry.run(partial(fixer.thaw, draw))
                 entry.elapsed_us += took
 
-    def _leftovers(self) -> list[str]:
-        if not provenance.recording():
-            return []
-        return [*leftovers.cached_values(), *leftovers.fork_handlers(), *leftovers.SHARED_BY_ALL]
+    def _remark(self, context: Context) -> None:
+        """What only reports. Nothing of it can fail the publish: each part is guarded by itself."""
+        for entry, fixer in self._active():
+            with self.diagnosis.guard():
+                fixer.remark(context)
+            with self.diagnosis.guard():
+                if fixer.versions and entry.version and not _within(entry.version, fixer.versions):
+                    first, last = fixer.versions
+                    context.note(
+                        f"{entry.name} {entry.version} is outside of what its fixer was tested with ({first} to {last})"
+                    )
+        self._notes = context.notes
+        if provenance.recording():
+            self._notes += leftovers.notes(self._bundle, self.diagnosis)
+        self._bundle.forget()
 
     def _active(self) -> list[tuple[Entry, Fixer]]:
         entries = self._entries.values()
@@ -207,8 +234,7 @@ class Registry:
         self._load(name)
 
     def _load(self, name: str) -> None:
-        plain = name.removeprefix("_")
-        if {"*", plain} & self._skip:
+        if {"*", name.removeprefix("_")} & self._skip:
             entry = Entry(name, None)
             entry.result = "skipped"
             self._entries[name] = entry
@@ -217,7 +243,7 @@ class Registry:
             fixer: Fixer = __import__(f"thaw_runtime.fixers.{name}", fromlist=["fixer"]).fixer
         except Exception as error:
             entry = Entry(name, None)
-            entry.result, entry.detail = "failed", f"{type(error).__name__}: {error}"
+            entry.result, entry.detail = "failed", plain.described(error)
             self._entries[name] = entry
             return
         entry = self._entries[name] = Entry(name, fixer)
@@ -233,12 +259,6 @@ class Registry:
             fixer.untap()
 
         entry.run(freeze)
-        outside = fixer.versions and entry.version and not _within(entry.version, fixer.versions)
-        if entry.result == "ok" and outside and fixer.versions:
-            first, last = fixer.versions
-            context.note(
-                f"{entry.name} {entry.version} is outside of what its fixer was tested with ({first} to {last})"
-            )
 
     def _raise_for_essentials(self) -> None:
         failed = [e for e in self._entries.values() if e.result == "failed" and e.essential]
@@ -270,12 +290,18 @@ def _live_objects(kinds: Iterable[type]) -> dict[type, list[Any]]:
         # gc.freeze() hides objects from gc.get_objects(); the freeze that follows ours puts them back.
         gc.unfreeze()
     found: dict[type, list[Any]] = {kind: [] for kind in wanted}
-    homes: dict[type, tuple[list[Any], ...]] = {}
-    for thing in gc.get_objects():
+    # By identity: a class may have a metaclass with an `__eq__` or a `__hash__`. The list keeps each class alive, and
+    # so its identity its own.
+    by_id = {id(kind): kind for kind in wanted}
+    homes: dict[int, tuple[list[Any], ...]] = {}
+    things = gc.get_objects()
+    for thing in things:
         kind = type(thing)
-        lists = homes.get(kind)
+        lists = homes.get(id(kind))
         if lists is None:
-            lists = homes[kind] = tuple(found[k] for k in wanted if k in kind.__mro__)
+            bases = plain.mro(kind)
+            lists = tuple(found[by_id[id(base)]] for base in bases if id(base) in by_id)
+            homes[id(kind)] = lists
         for home in lists:
             home.append(thing)
     return found

@@ -48,11 +48,11 @@ def _open_session(descriptor: int) -> None:
     from thaw_runtime.registry import Registry
 
     control = Control(descriptor)
-    message = control.receive("start", timeout_ms=_START_MESSAGE_MS)
+    left_out, traced = control.start(timeout_ms=_START_MESSAGE_MS)
     own = os.environ.get(SKIP, "").replace(",", " ").split()
-    registry = Registry(skip=[*message.get("skip_fixers", ()), *own])
+    registry = Registry(skip=[*left_out, *own])
     recorder = None
-    if message.get("trace"):
+    if traced:
         from thaw_runtime.recording import Recorder
 
         recorder = Recorder(control.record)
@@ -60,12 +60,13 @@ def _open_session(descriptor: int) -> None:
     session.register(snapshot_restore_py)
     try:
         registry.start()
-        if recorder is not None:
-            # After the fixers' own taps, which have to see the calls as the function makes them.
-            recorder.start()
     except Exception as error:
         _tell(f"thaw_runtime could not watch this process: {error!r}")
         session.refuse(f"thaw_runtime could not watch this process: {error!r}")
+    if recorder is not None:
+        # After the fixers' own taps, which have to see the calls as the function makes them. It only reports.
+        with recorder.diagnosis.guard():
+            recorder.start()
 
 
 def _tell(text: str) -> None:

@@ -26,6 +26,7 @@ ROOT_PACKAGES = (
     "busybox-static",
     "linux-image-cloud-amd64",
 )
+SUITE = ("test_engine_conformance.py", "test_qemu.py")
 MODULES = ("virtio_blk", "irqbypass", "kvm", "kvm-amd")
 DISTRIBUTIONS = (
     *("trio", "attrs", "structlog", "outcome", "sniffio", "sortedcontainers", "idna"),
@@ -237,7 +238,10 @@ def suite_disk(path: Path, kernel: Path, initrd: Path) -> None:
         PROJECT / "guest_agent" / "thaw_agent", tree / "packages" / "thaw_agent", ignore=ignore
     )
     (tree / "tests" / "machine").mkdir(parents=True)
-    shutil.copy(HERE.parent / "test_engine_conformance.py", tree / "tests" / "machine")
+    for name in ("engine_bed.py", *SUITE):
+        shutil.copy(HERE.parent / name, tree / "tests" / "machine")
+    # The other machine tests' fixtures need a daemon, and with it packages that the outer guest does not have.
+    (tree / "tests" / "machine" / "conftest.py").write_text("from engine_bed import *\n")
     shutil.copytree(HERE.parent / "guest", tree / "tests" / "machine" / "guest")
     (tree / "guest").mkdir()
     shutil.copy(kernel, tree / "guest" / "kernel")

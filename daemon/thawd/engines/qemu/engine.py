@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 import trio
-from attrs import define, evolve
+from attrs import define
 
 from thawd.engines.machine import Engine, Machine, MachineSpec, Snapshot
 from thawd.engines.memory_file import copy_memory_file, create_memory_file
@@ -60,6 +60,10 @@ class QemuEngine(Engine):
     """Whether this QEMU can map a memory file that it may only read (8.2 and newer)."""
     name: str
     identity: str
+    emulated: bool
+    renews_generation: bool
+    takes_generation: bool = True
+    """On a board that shows the guest nothing of it, every clone's kernel notices nothing, whatever is given."""
 
     @classmethod
     async def find(
@@ -80,17 +84,19 @@ class QemuEngine(Engine):
             runtime_directory=runtime_directory,
             opens_read_only="rom=" in options,
             name=platform.value,
+            emulated=platform.emulated,
+            renews_generation=platform.shows_generation,
             identity=f"{platform.value}, {program.name} {version}, recipe {RECIPE}, {processor}",
         )
 
     @asynccontextmanager
-    async def boot(self, spec: MachineSpec, *, scratch: Path) -> AsyncIterator[Machine]:
+    async def boot(self, spec: MachineSpec, *, code: Path, scratch: Path) -> AsyncIterator[Machine]:
         """See `Engine`."""
         with _own_directory(scratch) as directory:
             memory = directory / "memory"
             create_memory_file(memory, spec.memory_mib * _MIB)
             async with self._machine(
-                spec, memory=memory, own=True, state=None, timings_ms={}
+                spec, code=code, memory=memory, own=True, state=None, timings_ms={}
             ) as machine:
                 yield machine
 
@@ -99,16 +105,16 @@ class QemuEngine(Engine):
         self,
         snapshot: Snapshot,
         *,
-        code: Path | None = None,
+        code: Path,
         scratch: Path | None = None,
         generation: UUID | None = None,
     ) -> AsyncIterator[Machine]:
         """See `Engine`."""
-        self._check(snapshot)
-        spec = snapshot.spec if code is None else evolve(snapshot.spec, code=code)
+        self.check(snapshot)
         if scratch is None:
             async with self._machine(
-                spec,
+                snapshot.spec,
+                code=code,
                 memory=snapshot.memory,
                 own=False,
                 state=snapshot.state,
@@ -129,7 +135,8 @@ class QemuEngine(Engine):
                 ) from error
             timings_ms = {"copy_ms": round((perf_counter() - started) * 1e3, 2)}
             async with self._machine(
-                spec,
+                snapshot.spec,
+                code=code,
                 memory=memory,
                 own=True,
                 state=snapshot.state,
@@ -143,6 +150,7 @@ class QemuEngine(Engine):
         self,
         spec: MachineSpec,
         *,
+        code: Path,
         memory: Path,
         own: bool,
         state: Path | None,
@@ -154,7 +162,7 @@ class QemuEngine(Engine):
                 memory=memory,
                 memory_shared=own,
                 memory_read_only=not own and self.opens_read_only,
-                code=spec.code,
+                code=code,
                 **descriptors,
                 generation=generation or uuid4(),
                 incoming=state is not None,
@@ -171,29 +179,30 @@ class QemuEngine(Engine):
             state=state,
             # Older versions open a memory file for writing even to map it privately.
             memory_mode=0o400 if self.opens_read_only else 0o600,
+            emulated=self.emulated,
             timings_ms=timings_ms,
         ) as machine:
             yield machine
 
-    def _check(self, snapshot: Snapshot) -> None:
+    def check(self, snapshot: Snapshot) -> None:
+        """See `Engine`."""
         if snapshot.engine != self.identity:
             raise SnapshotError(
                 f"the snapshot in {snapshot.directory} was made by {snapshot.engine!r}, "
-                f"and this host runs {self.identity!r}",
-                hint="Publish the version again",
+                f"and this host runs {self.identity!r}"
             )
         try:
             size = snapshot.memory.stat().st_size
-            snapshot.state.stat()
+            # Of the image too: one that was removed takes with it what was made of it.
+            for path in (snapshot.state, *snapshot.spec.files):
+                path.stat()
         except OSError as error:
             raise SnapshotError(
-                f"the snapshot in {snapshot.directory} is incomplete: {error}",
-                hint="Publish the version again",
+                f"the snapshot in {snapshot.directory} is incomplete: {error}"
             ) from error
         if size != snapshot.spec.memory_mib * _MIB:
             raise SnapshotError(
-                f"{snapshot.memory} has {size} bytes instead of {snapshot.spec.memory_mib} MiB",
-                hint="Publish the version again",
+                f"{snapshot.memory} has {size} bytes instead of {snapshot.spec.memory_mib} MiB"
             )
 
 

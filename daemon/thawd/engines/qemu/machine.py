@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,15 @@ import structlog
 import trio
 from attrs import define, field
 
-from thawd.engines.machine import Machine, MachineSpec, MachineStatistics, Snapshot
+from thawd.engines.machine import (
+    ANSWER_S,
+    Machine,
+    MachineSpec,
+    MachineStatistics,
+    Snapshot,
+    Translations,
+)
+from thawd.engines.qemu.qmp import QmpSilence
 from thawd.errors import EngineError, MachineDied, SnapshotError
 
 if TYPE_CHECKING:
@@ -35,8 +44,11 @@ _STATE_DESCRIPTOR: Final = "state"
 where `file:` needs 8.2 and `exec:` a shell that the sandbox forbids."""
 _BYTES_A_SECOND: Final = 1 << 40
 _DEATH_S: Final = 5.0
+_MIGRATION_S: Final = 30.0
+"""For loading or saving the state of devices, some hundred KiB: 4 ms on an idle machine."""
 _GOES_ON: Final = frozenset({"running", "shutdown"})
 """States after an unasked STOP in which nothing has to be done: resumed meanwhile, or QEMU is about to exit."""
+_JIT_COUNTS: Final = re.compile(r"^TB (count|flush count) +(\d+)", re.MULTILINE)
 _FINISHED: Final = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -58,6 +70,8 @@ class QemuMachine(Machine):
     _running: bool
     """Whether it is meant to run: a STOP event is unasked for then."""
     _memory_mode: int
+    _emulated: bool
+    _restored: bool
     _fault: str = ""
     _changing: trio.Lock = field(factory=trio.Lock)
 
@@ -116,6 +130,19 @@ class QemuMachine(Machine):
             timings_ms=dict(self.timings_ms),
         )
 
+    async def translations(self) -> Translations | None:
+        """See `Machine`. Read from the human monitor, for QMP has no stable command for it."""
+        if not self._emulated:
+            return None
+        text = await self.execute("human-monitor-command", command_line="info jit")
+        counts = {name: int(count) for name, count in _JIT_COUNTS.findall(text)}
+        try:
+            blocks, flushes = counts["count"], counts["flush count"]
+        except KeyError:
+            raise EngineError(f"QEMU does not say what it has translated: {text[:200]!r}") from None
+        # Loading the state of devices flushes once, before the first block (QEMU, cpu_common_post_load).
+        return Translations(blocks=blocks, flushed=flushes != int(self._restored))
+
     def console_tail(self) -> str:
         """See `Machine`. What QEMU itself said on stderr is in it too."""
         return self._console.tail(4096)
@@ -123,9 +150,11 @@ class QemuMachine(Machine):
     async def execute(
         self, command: str, *, descriptor: int | None = None, **arguments: Any
     ) -> Any:
-        """A QMP command; `MachineDied` says how the process ended and what it said last."""
+        """A QMP command; `MachineDied` says how the process ended and what it said last, or that it was silent."""
         try:
             return await self._qmp.execute(command, descriptor=descriptor, **arguments)
+        except QmpSilence as error:
+            raise self._give_up(f"answer {command}", ANSWER_S) from error
         except MachineDied as error:
             raise await death(self._process, self._console, during=command) from error
 
@@ -151,7 +180,7 @@ class QemuMachine(Machine):
                         await self._end_if_stopped()
 
     async def _end_if_stopped(self) -> None:
-        status = (await self._qmp.execute("query-status"))["status"]
+        status = (await self.execute("query-status"))["status"]
         if self._running and status not in _GOES_ON:
             self._fault = f"it stopped by itself ({status})"
             _log.warning("machine.stopped_itself", pid=self.pid, status=status)
@@ -180,7 +209,7 @@ class QemuMachine(Machine):
         if command == "migrate":
             await self.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
         await self.execute("getfd", descriptor=descriptor, fdname=_STATE_DESCRIPTOR)
-        with self._qmp.events() as events:
+        with trio.move_on_after(_MIGRATION_S) as limit, self._qmp.events() as events:
             await self.execute(command, uri=f"fd:{_STATE_DESCRIPTOR}")
             async for event in events:
                 if event.name == "MIGRATION" and (status := event.data.get("status")) in _FINISHED:
@@ -188,7 +217,17 @@ class QemuMachine(Machine):
                         why = (await self.execute("query-migrate")).get("error-desc", status)
                         raise SnapshotError(f"QEMU could not {command}: {why}")
                     return
+        if limit.cancelled_caught:
+            raise self._give_up(f"finish {command}", _MIGRATION_S)
         raise await death(self._process, self._console, during=command)
+
+    def _give_up(self, what: str, limit_s: float) -> MachineDied:
+        """Kill a process that is silent: whoever waits for it or finds it in a pool must learn of it."""
+        _log.warning("machine.silent", pid=self.pid, what=what, limit_s=limit_s)
+        self.kill()
+        return MachineDied(
+            f"QEMU (process {self.pid}) did not {what} within {limit_s:g} s, and was killed"
+        )
 
 
 def _store(state: int, memory: Path, memory_mode: int, snapshot: Snapshot) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import json
+import math
 import socket
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 from attrs import define, field, frozen
 
-from thawd.engines.scopes import helpers
+from thawd.engines.machine import ANSWER_S
 from thawd.errors import EngineError, MachineDied
+from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -39,6 +41,10 @@ class QmpError(EngineError):
 
 class QmpProtocolError(EngineError):
     """What came is not QMP."""
+
+
+class QmpSilence(MachineDied):
+    """QEMU has not answered a command in time. The connection is of no use any more: replies would come out of step."""
 
 
 @frozen
@@ -116,13 +122,18 @@ class QmpClient:
     _closed: str = ""
 
     async def execute(
-        self, command: str, *, descriptor: int | None = None, **arguments: Any
+        self,
+        command: str,
+        *,
+        descriptor: int | None = None,
+        limit_s: float = ANSWER_S,
+        **arguments: Any,
     ) -> Any:
         """Run a command; returns what QEMU returned. Underscores in argument names become hyphens.
 
         `descriptor` is sent along, for `getfd`; it stays the caller's to close. When the caller is cancelled, the
-        command may still run: its reply is thrown away. Raises `QmpError`, and `MachineDied` when the connection
-        ends before the reply.
+        command may still run: its reply is thrown away. Raises `QmpError`, `MachineDied` when the connection ends
+        before the reply, and `QmpSilence` when there is none within `limit_s`: the connection is closed then.
         """
         message: dict[str, Any] = {"execute": command, "id": next(self._ids)}
         if arguments:
@@ -132,8 +143,13 @@ class QmpClient:
         pending = self._pending[message["id"]] = _Pending(command)
         try:
             if not self._closed:
-                await self._send(json.dumps(message).encode() + b"\n", descriptor)
-                await pending.done.wait()
+                with trio.move_on_after(limit_s) as limit:
+                    await self._send(json.dumps(message).encode() + b"\n", descriptor)
+                    await pending.done.wait()
+                if limit.cancelled_caught and pending.reply is None:
+                    silence = f"QEMU did not answer {command} within {limit_s:g} s"
+                    self._close(silence)
+                    raise QmpSilence(silence)
         finally:
             del self._pending[message["id"]]
         if pending.reply is None:
@@ -243,5 +259,6 @@ async def connect_qmp(connection: trio.socket.SocketType) -> AsyncIterator[QmpCl
         client = QmpClient(parse_greeting(messages.pop(0)), connection)
         async with helpers() as nursery:
             nursery.start_soon(client.read, reader, messages)
-            await client.execute("qmp_capabilities")
+            # The caller's deadline is the one for the whole start.
+            await client.execute("qmp_capabilities", limit_s=math.inf)
             yield client

@@ -13,8 +13,8 @@ from thawd.engines.console import ConsoleLog
 from thawd.engines.process import VmmProcess, run_vmm
 from thawd.engines.qemu.machine import QemuMachine, death
 from thawd.engines.qemu.qmp import QmpClient, connect_qmp
-from thawd.engines.scopes import helpers
 from thawd.errors import EngineError, MachineDied
+from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _START_LIMIT_S: Final = 30.0
 """From exec to the QMP greeting: 30 ms on an idle machine; a process that says nothing for this long never will."""
-_LOAD_LIMIT_S: Final = 30.0
-"""Loading a snapshot's device state: 4 ms on an idle machine."""
 
 
 @frozen
@@ -86,6 +84,7 @@ async def open_machine(
     memory: Path | None,
     state: Path | None,
     memory_mode: int,
+    emulated: bool,
     timings_ms: dict[str, float],
 ) -> AsyncIterator[QemuMachine]:
     """Start QEMU with what `command` makes of its descriptors (monitor, channel, console), enter command mode and, with `state`, load it. All is gone when the scope ends.
@@ -115,7 +114,7 @@ async def open_machine(
             nursery.start_soon(console.drain, sockets.console.ours)
             lap("spawn_ms")
             async with _monitor(process, console, sockets.monitor.ours, version) as qmp:
-                lap("qmp_ms")
+                lap("connect_ms")
                 machine = QemuMachine(
                     spec=spec,
                     pid=process.pid,
@@ -128,20 +127,14 @@ async def open_machine(
                     channel=trio.SocketStream(sockets.channel.ours),
                     running=state is None,
                     memory_mode=memory_mode,
+                    emulated=emulated,
+                    restored=state is not None,
                 )
                 await nursery.start(machine.watch)
                 if state is not None:
-                    await _load(machine, state)
+                    await machine.load(state)
                     lap("load_ms")
                 yield machine
-
-
-async def _load(machine: QemuMachine, state: Path) -> None:
-    try:
-        with trio.fail_after(_LOAD_LIMIT_S):
-            await machine.load(state)
-    except trio.TooSlowError:
-        raise EngineError(f"QEMU did not load {state} within {_LOAD_LIMIT_S:g} s") from None
 
 
 @asynccontextmanager
@@ -168,4 +161,6 @@ async def _monitor(
     except trio.TooSlowError:
         if entered:
             raise
-        raise EngineError(f"QEMU did not answer within {_START_LIMIT_S:g} s") from None
+        raise MachineDied(
+            f"QEMU (process {process.pid}) said nothing for {_START_LIMIT_S:g} s after its start, and was killed"
+        ) from None

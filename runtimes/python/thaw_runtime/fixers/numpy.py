@@ -7,15 +7,18 @@ with a new state. The seed sequence is renewed too, so that what is spawned afte
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from thaw_runtime import mt19937, provenance
+from thaw_runtime import mt19937, plain, provenance
 from thaw_runtime.registry import Absent, Context, Fixer, Unsupported
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from thaw_runtime.draw import Draw
+
+_LONGEST_SEED: Final = 1024
+"""Bytes; numpy itself draws 16."""
 
 
 class NumpyFixer(Fixer):
@@ -158,7 +161,8 @@ class NumpyFixer(Fixer):
 
     def _is_unique_sequence(self, sequence: Any) -> bool:
         entropy = getattr(sequence, "entropy", 0)
-        if isinstance(entropy, int) and entropy in self._automatic:
+        number = plain.scalar(entropy, _LONGEST_SEED)
+        if type(number) is int and number in self._automatic:
             return True
         return entropy is None or provenance.value_is_unique(entropy)
 

@@ -30,6 +30,9 @@ class PsycopgPoolFixer(Fixer):
         for pool in context.instances(psycopg_pool.ConnectionPool):
             if not pool.closed:
                 self._drain.append(getattr(pool, "drain", None) or pool.check)
+
+    def remark(self, context: Context) -> None:
+        """Pools for asyncio cannot be renewed from outside of their loop."""
         if any(not pool.closed for pool in context.instances(psycopg_pool.AsyncConnectionPool)):
             context.note(
                 "psycopg_pool: an AsyncConnectionPool needs `await pool.check()` on its own event loop"

@@ -10,7 +10,7 @@ import random
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from thaw_runtime import callsite, provenance
+from thaw_runtime import callsite, plain, provenance
 from thaw_runtime.registry import Context, Fixer
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class RandomFixer(Fixer):
         self._unique_states: dict[int, None] = {}
         self._originals: dict[str, Any] = {}
         self._found: list[random.Random] = []
+        self._places: list[str] = []
 
     def tap(self, module: ModuleType) -> None:
         """Right after `import random`: its global generator has just seeded itself from the kernel."""
@@ -56,7 +57,7 @@ class RandomFixer(Fixer):
             # generator; what they put back is as unique as it was.
             setstate(self_, state)
             if provenance.recording():
-                unique = _fingerprint(state) in unique_states
+                unique = _fingerprint(self_) in unique_states
                 self._saw(self_, unique=unique, caller=provenance.caller_outside("random"))
 
         def tapped_getstate(self_: random.Random) -> tuple[Any, ...]:
@@ -64,7 +65,7 @@ class RandomFixer(Fixer):
             if provenance.recording() and id(self_) in self._unique:
                 if len(unique_states) >= _STATES:
                     del unique_states[next(iter(unique_states))]
-                unique_states[_fingerprint(state)] = None
+                unique_states[_fingerprint(self_)] = None
             return state
 
         for name, wrapper in (
@@ -95,7 +96,7 @@ class RandomFixer(Fixer):
                 context.note("random: a generator is left as it is (thaw_runtime.keep)")
             else:
                 self._found.append(generator)
-        places: list[str] = []
+        self._places = []
         for reference, where in list(self._explicit.values()):
             generator = reference()
             if generator is None:
@@ -103,12 +104,15 @@ class RandomFixer(Fixer):
             if provenance.overridden(generator, *_aliases(generator)):
                 self._found.append(generator)
             else:
-                places.append(where)
-        if places:
-            more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+                self._places.append(where)
+
+    def remark(self, context: Context) -> None:
+        """Name the lines of the seeds that are kept."""
+        if self._places:
+            more = f" and {len(self._places) - _NAMED} more" if len(self._places) > _NAMED else ""
             context.note(
                 "random: explicit seeds are kept, so clones share these streams: "
-                + ", ".join(places[:_NAMED])
+                + ", ".join(self._places[:_NAMED])
                 + more
             )
 
@@ -117,11 +121,11 @@ class RandomFixer(Fixer):
         seed = random.Random.__mro__[1].seed  # type: ignore[attr-defined] # _random.Random
         for generator in self._found:
             seed(generator, draw.integer(32))
-            generator.gauss_next = None  # type: ignore[attr-defined]
+            object.__setattr__(generator, "gauss_next", None)  # past a subclass's __setattr__
         return f"{len(self._found)} generators"
 
     def _saw(self, generator: random.Random, *, unique: bool, caller: Any) -> None:
-        if isinstance(generator, random.SystemRandom):
+        if plain.is_a(generator, random.SystemRandom):
             return
         key = id(generator)
         self._unique.pop(key, None)
@@ -139,11 +143,10 @@ class RandomFixer(Fixer):
             setattr(random, name, getattr(instance, name))
 
 
-def _fingerprint(state: Any) -> int:
-    try:
-        return hash(state)
-    except TypeError:  # a list, as JSON gives it
-        return 0
+def _fingerprint(generator: random.Random) -> int:
+    """Of the C base class's own state: what a caller passes, or a subclass returns, may hold objects with a `__hash__`."""
+    core: Any = random.Random.__mro__[1]
+    return hash(core.getstate(generator))
 
 
 def _aliases(generator: random.Random) -> tuple[ModuleType, ...]:

@@ -1,0 +1,258 @@
+"""What the linter knows about a value: where it came from, and what can be reached through it.
+
+Values lie in modules and modules are values, so the types of both stand here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, evolve, field, frozen
+
+from thaw_check.findings import Location
+
+if TYPE_CHECKING:
+    import ast
+
+    from .ignores import Ignore
+
+
+class Kind(Enum):
+    """What makes a value hazardous in a snapshot."""
+
+    UNIQUE = auto()
+    """Promises to differ each time: a UUID, a token."""
+    ENTROPY = auto()
+    """Raw random bytes."""
+    KEY = auto()
+    NUMBER = auto()
+    """Drawn from a pseudo-random generator."""
+    TIME = auto()
+    IDENTITY = auto()
+    """Process id, host name, log stream: names of this environment."""
+    SECRET = auto()
+    LOOKUP = auto()
+    """The answer of DNS, service discovery, a configuration store."""
+    TEMPORARY = auto()
+    """The name of a temporary file or directory."""
+    REQUEST = auto()
+    """Part of an event that a warm-up passed to the handler."""
+
+    # The rest are held by an object, and do not survive being printed or computed with.
+    GENERATOR = auto()
+    """A pseudo-random generator that seeded itself."""
+    STALE_SEED = auto()
+    """A generator seeded with something that was unique once."""
+    FIXED_SEED = auto()
+    CONNECTION = auto()
+    FILE = auto()
+    BACKGROUND = auto()
+    """A thread, timer or worker that runs."""
+
+
+@frozen
+class Origin:
+    """One source of a hazard, seen from the code that keeps it.
+
+    `at` is the place to report. `via` leads from there to the call itself, where functions lie between.
+    """
+
+    kind: Kind
+    source: str
+    """The resolved call: `uuid.uuid4`."""
+    at: Location
+    via: tuple[Location, ...] = ()
+
+    def seen_from(self, call: Location) -> Origin:
+        """The same hazard for a caller: it is the call there that brought it."""
+        if call == self.at:
+            return self
+        return evolve(self, at=call, via=(self.at, *self.via)[:4])
+
+
+Origins = frozenset[Origin]
+NONE: Final[Origins] = frozenset()
+
+
+@define(eq=False)
+class Module:
+    """A parsed file. `env` fills as the interpreter runs its module-level code."""
+
+    name: str
+    """Dotted, as other modules of the bundle import it."""
+    path: str
+    tree: ast.Module
+    lines: tuple[str, ...]
+    package: bool = False
+    ignores: tuple[Ignore, ...] = ()
+    checked: bool = True
+    """False for a module that is only here to follow calls into it."""
+    env: dict[str, Value] = field(factory=dict)
+    imported: set[str] = field(factory=set)
+    """Names in `env` that belong to another module."""
+    renewed: set[str] = field(factory=set)
+    """Globals that an after-restore hook assigns."""
+
+    def at(self, node: ast.AST) -> Location:
+        """Where `node` is. `ast` counts columns in bytes of UTF-8; people and editors count characters."""
+        line = getattr(node, "lineno", 1)
+        end_line = getattr(node, "end_lineno", None) or line
+        return Location(
+            self.path,
+            line,
+            self._column(line, getattr(node, "col_offset", 0)),
+            end_line,
+            self._column(end_line, getattr(node, "end_col_offset", None) or 0),
+        )
+
+    def _column(self, line: int, offset: int) -> int:
+        text = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
+        if text.isascii():
+            return offset + 1
+        return len(text.encode()[:offset].decode(errors="replace")) + 1
+
+    def ignored(self, rule: str, where: Location) -> Ignore | None:
+        """The comment that accepts `rule` at `where`, if there is one."""
+        last = max(where.line, where.end_line)
+        return next((i for i in self.ignores if i.covers(rule, where.line, last)), None)
+
+
+@define(eq=False)
+class Thing:
+    """An object, as far as its type and contents are known.
+
+    `type` is the dotted name of what it is (`boto3.client`) or, with `()` behind it, of what returned it.
+    """
+
+    type: str
+    cls: Class | None = None
+    attrs: dict[str, Value] = field(factory=dict)
+    """By attribute name; elements stand under `[*]` or `['key']`; what a wrapper wraps, under `<...>`."""
+    held: set[Origin] = field(factory=set)
+    renewed: set[str] = field(factory=set)
+    """Which `attrs` an after-restore hook assigns."""
+    owner: Value | None = None
+    """Of a method or attribute: the object it was looked up on."""
+    handled: bool = False
+    """Whether an after-restore hook called a method of it: what is held is taken care of."""
+
+
+@define(eq=False)
+class Function:
+    """A function or lambda of the code under check."""
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    module: Module
+    name: str
+    closure: tuple[dict[str, Value], ...] = ()
+    """The enclosing functions' variables, innermost first."""
+    owner: Class | None = None
+    """The class whose method this is."""
+    defaults: dict[str, Value] = field(factory=dict)
+    decorators: tuple[str, ...] = ()
+    """Resolved names."""
+    cleared: bool = False
+    """Whether an after-restore hook clears its cache."""
+
+
+@define(eq=False)
+class Class:
+    """A class of the code under check."""
+
+    name: str
+    module: Module
+    attrs: dict[str, Value] = field(factory=dict)
+    bases: tuple[Value, ...] = ()
+    renewed: set[str] = field(factory=set)
+
+    def lineage(self) -> list[Class]:
+        """This class and its known bases, nearest first. Not the C3 order: near enough to find a method."""
+        found: list[Class] = []
+        waiting: list[Class] = [self]
+        while waiting and len(found) < 20:
+            cls = waiting.pop(0)
+            if cls not in found:
+                found.append(cls)
+                waiting += [base.ref for base in cls.bases if isinstance(base.ref, Class)]
+        return found
+
+    def foreign_base(self) -> str:
+        """The dotted name of the first base whose source is not at hand, or an empty string."""
+        for cls in self.lineage():
+            for base in cls.bases:
+                if isinstance(base.ref, Thing) and base.ref.type != "object":
+                    return base.ref.type
+        return ""
+
+
+@frozen
+class Bound:
+    """A method with its object. `after` names the class behind which `super()` looks."""
+
+    function: Function
+    receiver: Value
+
+
+@frozen
+class Super:
+    """What `super()` gives in a method of `cls`."""
+
+    cls: Class
+    receiver: Value
+
+
+@frozen
+class Const:
+    """A value written in the source."""
+
+    value: object
+
+
+@frozen
+class Value:
+    """What an expression may yield: the hazards in it, and the object, if it is known."""
+
+    origins: Origins = NONE
+    ref: Thing | Function | Class | Module | Bound | Super | Const | None = None
+
+    def plus(self, origins: Origins) -> Value:
+        """The same object with more hazards in it."""
+        return evolve(self, origins=self.origins | origins) if origins - self.origins else self
+
+
+UNKNOWN: Final = Value()
+
+
+def const(value: Value) -> object:
+    """The constant that `value` is, or Ellipsis."""
+    return value.ref.value if isinstance(value.ref, Const) else ...
+
+
+def join(values: list[Value]) -> Value:
+    """What may be any of `values`. The first object that is more than a constant stands for all."""
+    if not values:
+        return UNKNOWN
+    if len(values) == 1:
+        return values[0]
+    origins = NONE.union(*(value.origins for value in values))
+    refs = [value.ref for value in values if value.ref is not None]
+    objects = [ref for ref in refs if not isinstance(ref, Const)]
+    if objects:
+        first = objects[0]
+        if isinstance(first, Thing):
+            for other in objects[1:]:
+                if isinstance(other, Thing) and other is not first:
+                    first.attrs.setdefault(f"<or {len(first.attrs)}>", Value(ref=other))
+        return Value(origins, first)
+    same = refs and all(ref == refs[0] for ref in refs) and len(refs) == len(values)
+    return Value(origins, refs[0] if same else None)
+
+
+def contents(value: Value, depth: int = 3) -> Origins:
+    """The hazards in `value` and in what it holds, without those that only an object can hold."""
+    origins = value.origins
+    if isinstance(value.ref, Thing) and depth:
+        for element in list(value.ref.attrs.values())[:50]:
+            origins |= contents(element, depth - 1)
+    return origins

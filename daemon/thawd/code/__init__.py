@@ -1,0 +1,1 @@
+"""Functions' code: a zip comes in, is checked, and becomes a read-only disk."""

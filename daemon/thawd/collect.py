@@ -1,0 +1,100 @@
+"""The collector: frees code, base snapshots and logs that nothing needs any more.
+
+It runs at the start, whenever somebody says that something was given up, and once an hour. It removes only what can be
+told to be unneeded: with a catalog that knows none of what lies on disk, nothing is removed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import trio
+from attrs import define, field, frozen
+
+from thawd.errors import ThawError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thawd.catalog.store import Catalog
+    from thawd.code.bundles import BundleStore
+    from thawd.snapshots.base import BaseSnapshots
+    from thawd.snapshots.store import SnapshotStore
+
+_log = structlog.get_logger()
+
+_EVERY_S: Final = 3600.0
+_GRACE_S: Final = 45.0
+"""How long code stays that no version has: longer than an invocation of an old revision waits for a machine, and than a
+zip that was just stored waits for its row in the catalog."""
+
+
+@frozen(kw_only=True)
+class CollectorStatistics:
+    """What was freed so far."""
+
+    packages: int
+    base_snapshots: int
+
+
+@define(eq=False)
+class Collector:
+    """Run by one task, `run`. `code_in_use` are the digests of code that machines were started with."""
+
+    _catalog: Catalog
+    _bundles: BundleStore
+    _snapshots: SnapshotStore
+    _bases: BaseSnapshots
+    _code_in_use: Callable[[], set[str]]
+    _nudged: trio.Event = field(factory=trio.Event)
+    _unneeded_since: dict[str, float] = field(factory=dict)
+    _packages: int = 0
+    _base_snapshots: int = 0
+
+    def statistics(self) -> CollectorStatistics:
+        """Figures of this moment."""
+        return CollectorStatistics(packages=self._packages, base_snapshots=self._base_snapshots)
+
+    def nudge(self) -> None:
+        """Something may be unneeded now."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Collect for ever. What goes wrong is logged, and tried again the next time."""
+        while True:
+            self._nudged = trio.Event()
+            try:
+                await self._free_bases()
+                waiting = await self._free_code()
+            except (ThawError, OSError) as error:
+                _log.warning("collector.failed", reason=str(error))
+                waiting = False
+            with trio.move_on_after(_GRACE_S if waiting else _EVERY_S):
+                await self._nudged.wait()
+
+    async def _free_code(self) -> bool:
+        """Remove packages that no version and no machine has had for a while; whether others wait for that."""
+        now = trio.current_time()
+        wanted = self._catalog.code_digests() | self._code_in_use()
+        found = await trio.to_thread.run_sync(self._bundles.digests)
+        unneeded = found - wanted
+        if unneeded == found:
+            # Another catalog's code, perhaps. It is a few megabytes, and cannot be made again.
+            return False
+        since = self._unneeded_since = {
+            digest: self._unneeded_since.get(digest, now) for digest in unneeded
+        }
+        for digest in [digest for digest, at in since.items() if now - at >= _GRACE_S]:
+            await trio.to_thread.run_sync(self._bundles.remove, digest)
+            del since[digest]
+            self._packages += 1
+            _log.info("code.freed", code_sha256=digest)
+        return bool(since)
+
+    async def _free_bases(self) -> None:
+        for path in self._snapshots.bases():
+            if not self._bases.is_wanted(path):
+                await trio.to_thread.run_sync(self._snapshots.remove, path)
+                self._base_snapshots += 1
+                _log.info("base.freed", path=str(path))

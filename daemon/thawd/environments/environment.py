@@ -1,0 +1,104 @@
+"""An execution environment: one machine with one initialised function in it, from its start to its retirement."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from thawd.catalog.models import FunctionVersion
+    from thawd.engines.machine import Machine
+    from thawd.guest.session import GuestSession, LogLine
+    from thawd.logs.book import EnvironmentLog
+
+
+class Stage(StrEnum):
+    """Where in its life an environment is. Ready and idle ones are paused."""
+
+    READY = "ready"
+    LEASED = "leased"
+    IDLE = "idle"
+    RETIRED = "retired"
+
+
+@frozen(kw_only=True)
+class Start:
+    """How an environment came up. Durations in milliseconds.
+
+    `how` is `restore` (from the version's snapshot), `init` (from the base snapshot) or `cold` (from kernel boot).
+    `runtime_ms` is the function's own part: runtime load and after-restore hooks, or the init.
+    `steps_us` are the guest agent's own steps in microseconds, `report` is what thaw_runtime said of its fixers,
+    `clock_off_ms` how far a clone's clock was behind when it woke.
+    """
+
+    how: str
+    took_ms: float
+    runtime_ms: float
+    steps_us: dict[str, int] = field(factory=dict)
+    engine_ms: dict[str, float] = field(factory=dict)
+    report: dict[str, object] = field(factory=dict)
+    clock_off_ms: int = 0
+
+    @property
+    def billed_ms(self) -> int:
+        """What Lambda bills of the start, rounded up to 1 ms."""
+        return math.ceil(self.runtime_ms)
+
+
+@define(eq=False)
+class Environment:
+    """One execution environment. Owned by the pool task that started it; `retire()` ends that task's scope."""
+
+    id: str
+    generation: int
+    version: FunctionVersion
+    machine: Machine
+    session: GuestSession
+    log: EnvironmentLog
+    start: Start
+    stage: Stage = Stage.READY
+    uses: int = 0
+    reusable: bool = False
+    """Set by whoever leased it, when the invocation left it fit for another."""
+    paused: bool = False
+    retired: trio.Event = field(factory=trio.Event)
+    rested: trio.Event = field(factory=trio.Event)
+    """Set while nobody has it; a new one at each lease."""
+    taken: trio.Event = field(factory=trio.Event)
+    """Set while somebody has it; a new one each time it is given back."""
+    reason: str = ""
+    used_at: float = 0.0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it can take an invocation."""
+        return not self.session.ended.is_set() and not self.retired.is_set()
+
+    def listen(self, take: Callable[[LogLine], None]) -> None:
+        """Send the guest's log lines somewhere else than into the version's log."""
+        self.session.on_log = take
+
+    async def pause(self) -> None:
+        """Stop its processors until somebody wants it."""
+        if not self.paused:
+            await self.machine.pause()
+            self.paused = True
+
+    async def resume(self) -> None:
+        """Let its processors run."""
+        if self.paused:
+            await self.machine.resume()
+            self.paused = False
+
+    def retire(self, reason: str) -> None:
+        """End its life: the task that owns it kills the machine. Idempotent."""
+        if not self.retired.is_set():
+            self.reason = reason
+            self.stage = Stage.RETIRED
+            self.retired.set()

@@ -1,0 +1,107 @@
+"""What a start uses of this host: engine, image, snapshots, code, logs, and the limits that are configured."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from thawd.errors import SnapshotError
+from thawd.logs.book import EnvironmentLog, LogBook, new_stream_name
+from thawd.snapshots.base import BaseSnapshots, guest_memory_mib
+
+from .limits import RESTORE_LIMIT_S
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from pathlib import Path
+    from uuid import UUID
+
+    from thawd.catalog.models import FunctionVersion
+    from thawd.code.bundles import Disk
+    from thawd.engines.machine import Engine, Machine, Snapshot
+    from thawd.images.store import ImageStore
+    from thawd.snapshots.store import SnapshotStore
+
+
+@frozen(kw_only=True)
+class Host:
+    """Given to every start. Made by the daemon; its members are read in this package alone.
+
+    `ready_disk` proves the code disk of a deployment package, or makes it again (raises `BundleError`).
+    `init_limit_factor` stretches Lambda's 10 s init limit on emulated processors. `skip_fixers` names, by function, fixers that its clones go without.
+    """
+
+    engine: Engine
+    images: ImageStore
+    snapshots: SnapshotStore
+    bases: BaseSnapshots
+    ready_disk: Callable[[str], Awaitable[Disk]]
+    logs: LogBook
+    region: str
+    restore_limit_s: float = RESTORE_LIMIT_S
+    init_limit_factor: float = 1.0
+    boot_deadline_s: float = 120.0
+    skip_fixers: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    _generations: count[int] = field(factory=lambda: count(time.time_ns() // 1_000_000))
+
+    def generation(self) -> int:
+        """A number that no restore on this host has had: larger than every earlier one."""
+        return next(self._generations)
+
+    def open_log(self, version: FunctionVersion, *, kept: bool = True) -> EnvironmentLog:
+        """A new log stream for one environment."""
+        stream = new_stream_name(version.version, datetime.now(UTC))
+        book = self.logs if kept else None
+        return EnvironmentLog(book, version.function_name, version.version, stream)
+
+    async def ensure_base(self, version: FunctionVersion) -> Snapshot:
+        """The base snapshot this version starts from, made now if need be.
+
+        Raises `ImageError`, `EngineError`, `GuestError`.
+        """
+        memory = guest_memory_mib(version.memory_mib, version.ephemeral_mib)
+        return await self.bases.ensure(version.runtime, memory)
+
+    @asynccontextmanager
+    async def base_clone(
+        self,
+        version: FunctionVersion,
+        *,
+        code: Path,
+        scratch: Path | None = None,
+        generation: UUID | None = None,
+    ) -> AsyncIterator[Machine]:
+        """A clone of the base snapshot, paused. One that the engine refuses is made again, once.
+
+        Arguments as of `Engine.restore`. Raises `ImageError`, `EngineError`, `GuestError`, `SnapshotError`.
+        """
+        async with AsyncExitStack() as stack:
+
+            async def restore() -> Machine:
+                base = await self.ensure_base(version)
+                scope = self.engine.restore(base, code=code, scratch=scratch, generation=generation)
+                try:
+                    return await stack.enter_async_context(scope)
+                except SnapshotError:
+                    self.bases.discard(base.directory)
+                    raise
+
+            try:
+                machine = await restore()
+            except SnapshotError:
+                machine = await restore()
+            yield machine
+
+    def runtime_version(self, version: FunctionVersion, image_digest: str) -> str:
+        """The fields that INIT_START and RESTORE_START name a runtime by; the image's digest stands for AWS's."""
+        name = self.images.find(version.runtime).log_name
+        digest = image_digest.removeprefix("sha256:")
+        return (
+            f"Runtime Version: {name}.v1\t"
+            f"Runtime Version ARN: arn:aws:lambda:{self.region}::runtime:{digest}"
+        )

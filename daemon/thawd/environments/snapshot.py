@@ -1,0 +1,87 @@
+"""One cold start up to its snapshot: a clone of the base snapshot, init, before-snapshot hooks, freeze, snapshot."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from thaw_agent import wire
+from thawd.errors import GuestError
+from thawd.files import telling_a_full_disk
+from thawd.guest.session import LogLine, open_session
+
+from .identity import Identity
+from .init import greet, init_request, run_init
+from .limits import SNAPSTART_INIT_LIMIT_S
+from .lines import init_start_line, into
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from uuid import UUID
+
+    from thawd.catalog.models import FunctionVersion
+    from thawd.engines.machine import Snapshot
+
+    from .host import Host
+
+
+@frozen(kw_only=True)
+class Taken:
+    """A snapshot in its scratch directory, and what the guest said when it was ready for it."""
+
+    snapshot: Snapshot
+    ready: wire.SnapshotReady
+    image_digest: str
+    code_disk: str
+    """Digest of the code disk the machine had: every clone must have the same."""
+
+
+async def take_snapshot(
+    host: Host,
+    version: FunctionVersion,
+    scratch: Path,
+    *,
+    trace: bool = False,
+    generation_id: UUID | None = None,
+    listener: Callable[[LogLine], None] | None = None,
+) -> Taken:
+    """Initialise a version in a clone of the base snapshot, run its hooks, snapshot it into `scratch`/snapshot.
+
+    With `trace` the function's process records what it asks for, keeps and sends, and so does every clone of it.
+    `listener` gets the guest's lines instead of the version's log.
+
+    Raises `InitFailure`, `StartTimeout`, `RuntimeExited`, `GuestError`, `EngineError`, `ImageError`, `BundleError`.
+    """
+    disk = await host.ready_disk(version.code.sha256)
+    await host.ensure_base(version)
+    image = host.images.find(version.runtime)
+    log = host.open_log(version, kept=listener is None)
+    log.write(init_start_line(host.runtime_version(version, image.digest)), at_s=time.time())
+    with telling_a_full_disk(scratch):
+        target = scratch / "snapshot"
+        target.mkdir(mode=0o700)
+        async with (
+            host.base_clone(
+                version, code=disk.path, scratch=scratch, generation=generation_id
+            ) as machine,
+            open_session(machine.channel(), on_log=listener or into(log)) as session,
+        ):
+            await machine.resume()
+            await greet(session, deadline_s=host.boot_deadline_s)
+            request = init_request(
+                host, version, Identity(), log, initialization_type="snap-start", trace=trace
+            )
+            limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
+            ready = await run_init(session, request, limit_s=limit_s, log=log)
+            if not isinstance(ready, wire.SnapshotReady):
+                raise GuestError("the guest agent did not make itself ready for a snapshot")
+            if image.must_report and not ready.report:
+                raise GuestError(
+                    f"{image.must_report} did not say what it froze: clones would not be unique",
+                    hint=f"Build the guest image again: thaw image build {image.runtime}",
+                )
+            made = await machine.snapshot(target)
+    return Taken(snapshot=made, ready=ready, image_digest=image.digest, code_disk=disk.digest)

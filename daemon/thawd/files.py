@@ -1,0 +1,166 @@
+"""Files that are complete or invisible, and whose content can be proved.
+
+What the daemon keeps is written under another name, synced, and renamed. What it made itself carries a digest, so that a
+later start can tell that it is what was written.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import structlog
+import trio
+from attrs import define, field
+
+from .errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+    from pathlib import Path
+
+_log = structlog.get_logger()
+
+_CHUNK: Final = 1 << 20
+_FULL_BYTES: Final = 4 << 20
+"""A file system with less room than this is full to whoever writes a memory file."""
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory that nothing refers to. What the file system refuses is logged, and left to the next start."""
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        _log.warning("leftover.not_removed", path=str(path))
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or renames inside a directory, durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a small file so that it is there with all its bytes or as it was before. Raises `OSError`."""
+    new = path.with_name(f".new-{secrets.token_hex(6)}")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor, for its mode
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _data_extents(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
+    """The parts of a sparse file that hold data, as (offset, length)."""
+    descriptor, position = file.fileno(), 0
+    while position < size:
+        try:
+            start = os.lseek(descriptor, position, os.SEEK_DATA)
+        except OSError:  # ENXIO: only a hole is left
+            return
+        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, end - start
+        position = end
+
+
+def digest_sparse(path: Path) -> str:
+    """BLAKE2b-256 over size and data of a file, skipping holes. Raises `OSError`.
+
+    Pages of zeroes count like holes, so that the digest does not depend on how a file system stores them.
+    """
+    digest = hashlib.blake2b(digest_size=32)
+    zeroes = bytes(_CHUNK)
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        digest.update(size.to_bytes(8, "big"))
+        done = 0
+        for start, length in _data_extents(file, size):
+            # Chunks lie on a grid of their own size, whatever the extents are.
+            for offset in range(max(done, start - start % _CHUNK), start + length, _CHUNK):
+                done = offset + _CHUNK
+                file.seek(offset)
+                chunk = file.read(_CHUNK)
+                if chunk != zeroes[: len(chunk)]:
+                    digest.update(offset.to_bytes(8, "big"))
+                    digest.update(chunk)
+    return digest.hexdigest()
+
+
+@define(eq=False)
+class Proven:
+    """What this daemon has proved to be whole, so that it is read once and not at each use.
+
+    `prove` runs a check once for each key: whoever asks meanwhile waits for the same check. A check that fails proves
+    nothing, and is run again for the next who asks.
+    """
+
+    _known: set[Hashable] = field(factory=set)
+    _checking: dict[Hashable, trio.Lock] = field(factory=dict)
+
+    async def prove(self, key: Hashable, check: Callable[[], None]) -> None:
+        """Run `check` in a worker thread unless it has passed before. Raises what it raises."""
+        if key in self._known:
+            return
+        lock = self._checking.setdefault(key, trio.Lock())
+        try:
+            async with lock:
+                if key not in self._known:
+                    await trio.to_thread.run_sync(check)
+                    self._known.add(key)
+        finally:
+            if not lock.statistics().tasks_waiting:
+                self._checking.pop(key, None)
+
+    def add(self, key: Hashable) -> None:
+        """This process has just written it."""
+        self._known.add(key)
+
+    def forget(self, key: Hashable) -> None:
+        """It is gone, or not what it was."""
+        self._known.discard(key)
+
+
+def is_full(path: Path) -> bool:
+    """Whether the file system of an existing path has no room left for anything large."""
+    try:
+        return shutil.disk_usage(path).free < _FULL_BYTES
+    except OSError:
+        return False
+
+
+@contextmanager
+def telling_a_full_disk(path: Path) -> Iterator[None]:
+    """Say that the disk is full, if it is, in place of what comes of it.
+
+    A VMM whose memory file cannot grow is killed by the kernel, and its guest just goes silent: nobody who looks at
+    those errors would look at the disk.
+    """
+    try:
+        yield
+    except (EngineError, trio.TooSlowError) as error:
+        if not is_full(path):
+            raise
+        raise EngineError(
+            f"there is no space left on the file system of {path}", hint=_make_room(path)
+        ) from error
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise EngineError(
+            f"there is no space left on the file system of {path}", hint=_make_room(path)
+        ) from error
+
+
+def _make_room(path: Path) -> str:
+    return f"Make room there (`df -h {path}`), and try again"

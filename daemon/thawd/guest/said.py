@@ -1,0 +1,84 @@
+"""What a guest says, made harmless: whatever it claims can be calculated with, written down and shown.
+
+The wire checks the types of a message's fields. A guest whose agent was taken over, or that passes on what user code
+made up, may still claim any value of that type: a duration of 10^300 us, a report nested a thousand levels deep, half a
+surrogate pair. Nothing above the channel has to think of that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final, TypeVar
+
+from thaw_agent import wire
+
+MOST: Final = 2**53
+"""The largest number taken: beyond it JSON's readers lose digits, and floats overflow soon after."""
+LONGEST_TEXT: Final = wire.MAX_PAYLOAD
+LONGEST_CAUSE: Final = 4000
+"""Characters of an error that is shown to a person."""
+_DEEPEST: Final = 16
+_MOST_MEMBERS: Final = 10_000
+_NEVER_NEGATIVE: Final = ("_us", "_bytes")
+
+_Message = TypeVar("_Message", bound=wire.Message)
+
+
+def harmless(message: _Message) -> _Message:
+    """A decoded message whose numbers are finite and bounded, whose texts are Unicode, whose depth is bounded."""
+    values: dict[str, Any] = {}
+    for name in message.__annotations__:
+        value = plain(getattr(message, name))
+        if name == "steps":
+            value = {step: max(0, took) for step, took in value.items()}
+        elif name.endswith(_NEVER_NEGATIVE):
+            value = max(0, value)
+        values[name] = value
+    return type(message)(**values)
+
+
+def plain(value: object, *, depth: int = _DEEPEST) -> Any:
+    """A JSON value within the bounds above; what is too deep, or not JSON, becomes None."""
+    match value:
+        case None | bool():
+            return value
+        case int():
+            return min(max(value, -MOST), MOST)
+        case float():
+            return min(max(value, -float(MOST)), float(MOST)) if math.isfinite(value) else None
+        case str():
+            return text(value)
+        case list() | tuple() if depth:
+            return [plain(item, depth=depth - 1) for item in value[:_MOST_MEMBERS]]
+        case dict() if depth:
+            members = list(value.items())[:_MOST_MEMBERS]
+            return {text(str(key)): plain(item, depth=depth - 1) for key, item in members}
+        case _:
+            return None
+
+
+def text(value: str, *, longest: int = LONGEST_TEXT) -> str:
+    """Text that can be encoded as UTF-8 and is not longer than so many characters."""
+    return value[:longest].encode(errors="replace").decode()
+
+
+def cause(body: str | bytes, *, otherwise: str, error_type: str = "") -> str:
+    """An error body that a runtime posted as one line for a person: type, message, last frame of the stack trace.
+
+    The body is the function's own word: any bytes, any JSON. `otherwise` is said when it has no message, `error_type`
+    when it names no type.
+    """
+    try:
+        shape = json.loads(body) if body else {}
+    except (ValueError, RecursionError):
+        shape = {}
+    shape = plain(shape)
+    if not isinstance(shape, dict):
+        shape = {}
+    kind = shape.get("errorType") or error_type
+    message = shape.get("errorMessage") or otherwise
+    trace = shape.get("stackTrace")
+    last = f" ({str(trace[-1]).strip()})" if isinstance(trace, list) and trace else ""
+    line = f"{kind}: {message}{last}" if kind else f"{message}{last}"
+    return text(line, longest=LONGEST_CAUSE)

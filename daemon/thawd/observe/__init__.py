@@ -1,1 +1,0 @@
-"""What the daemon tells the outside: log lines, metrics, lifecycle events, and systemd."""

@@ -1,0 +1,216 @@
+"""A guest that lies costs its own version and its own invocations at most.
+
+`LYING_EXAMPLES=10000` plays so many scripts, and then asks that enough of them come far.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+import trio
+from attrs import evolve
+from core import CODE, Core, invocation, running_core, version
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from lying import LyingGuest, Script, scripts
+from trio.testing import MockClock
+
+from thawd.catalog.models import LATEST, Code, FunctionVersion, State
+from thawd.catalog.store import Catalog
+from thawd.guest import session
+from thawd.guest.testing import FakeFunction
+from thawd.invoke.outcome import NotRun, Reason
+from thawd.snapshots.base import guest_memory_mib
+
+if TYPE_CHECKING:
+    import pytest
+
+    from thawd.engines.testing import FakeMachine
+
+EXAMPLES: Final = int(os.environ.get("LYING_EXAMPLES", "80"))
+LOG_BYTES: Final = 1 << 20
+WAIT_S: Final = 30.0
+LIAR: Final = Code(sha256="liar", size=1)
+
+MEMORY: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where a sync costs nothing."""
+_BATCH: Final = 500
+"""Hypothesis remembers what it drew."""
+_FAR: Final = 1000
+"""So many examples, and each stage must have been reached by a fifth of them; by a twentieth of fewer."""
+
+
+async def in_place(call: Any, *arguments: Any, **_: Any) -> Any:
+    """What takes a thread elsewhere: the autojump clock would not wait for one."""
+    await trio.lowlevel.checkpoint()
+    return call(*arguments)
+
+
+def create(catalog: Catalog, name: str, code: Code) -> FunctionVersion:
+    draft = evolve(version(LATEST), function_name=name, code=code)
+    return catalog.create_function(draft)
+
+
+async def settled(catalog: Catalog, name: str) -> FunctionVersion:
+    """Version 1 of a function, published one way or the other within what an init may take."""
+    with trio.fail_after(600):
+        while (now := catalog.version(name, "1")).state is State.PENDING:  # noqa: ASYNC110
+            await trio.sleep(1)
+    return now
+
+
+async def publish(core: Core, catalog: Catalog, name: str) -> FunctionVersion:
+    published, _ = catalog.publish_version(name)
+    core.publisher.publish(published)
+    return await settled(catalog, name)
+
+
+async def answer(core: Core, of: FunctionVersion, *, tail: bool = False) -> str:
+    """How an invocation ends, which it does within its time-out and the wait for a machine."""
+    with trio.fail_after(WAIT_S + of.timeout_s + 1):
+        outcome = await core.invoker.invoke(invocation(of, b'{"a": 1}', tail=tail))
+    if isinstance(outcome, NotRun):
+        assert outcome.reason is not Reason.STOPPING
+        outcome.detail.encode()
+        return "refused"
+    if outcome.function_error is not None and b"errorType" in outcome.payload:
+        json.loads(outcome.payload)
+    return "error" if outcome.function_error else "response"
+
+
+async def honest(core: Core, catalog: Catalog, name: str, *, new: bool) -> None:
+    """Another function notices nothing."""
+    if new:
+        create(catalog, name, CODE)
+        assert (await publish(core, catalog, name)).state is State.ACTIVE
+    began = trio.current_time()
+    outcome = await core.invoker.invoke(invocation(catalog.version(name, "1"), b'{"a": 1}'))
+    assert (outcome.payload, outcome.function_error) == (b'{"a": 1}', None)
+    assert trio.current_time() - began < 1
+
+
+def read_logs(core: Core) -> None:
+    """All lines are whole, are JSON, and are not more than a function may keep."""
+    for folder in core.logs.directory.iterdir():
+        parts = list(folder.iterdir())
+        assert sum(part.stat().st_size for part in parts) <= LOG_BYTES
+        for part in parts:
+            data = part.read_bytes()
+            assert data.endswith(b"\n")
+            for line in data.splitlines():
+                assert json.loads(line).keys() == {"timestamp", "stream", "message"}
+                line.decode()
+    assert core.logs.lost == 0
+
+
+async def play(
+    directory: Path, script: Script, *, snap_start: bool, invocations: int, tail: bool
+) -> set[str]:
+    """One lying function's life beside an honest one's; how far it came."""
+    liar, fair = LyingGuest(script), FakeFunction()
+
+    async def guest(port: trio.abc.Stream, machine: FakeMachine) -> None:
+        lying = machine.code.name == f"disk-{LIAR.sha256}"
+        await (liar.guest if lying else fair.guest)(port, machine)
+
+    stages: set[str] = set()
+    with Catalog.open(directory / "catalog.sqlite") as catalog:
+        async with running_core(
+            directory,
+            states=catalog,
+            guest=guest,
+            log_bytes=LOG_BYTES,
+            capacity_wait_s=WAIT_S,
+            max_machines=6,
+            idle_s=200,
+        ) as core:
+            await core.host.bases.ensure("python3.13", guest_memory_mib(128, 512))
+            await honest(core, catalog, "honest", new=True)
+            latest = create(catalog, "liar", LIAR)
+            if snap_start:
+                latest = await publish(core, catalog, "liar")
+                assert latest.state in {State.ACTIVE, State.FAILED}
+                assert len(latest.state_reason or "") <= 5000
+                json.dumps(latest.state_reason, ensure_ascii=False).encode()
+                if latest.state is State.ACTIVE:
+                    stages.add("snapshot ready")
+            for _ in range(invocations):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(partial(honest, core, catalog, "honest", new=False))
+                    if await answer(core, latest, tail=tail) == "response":
+                        stages.add("response")
+            if latest.state is State.ACTIVE and core.fleet.pool(latest).statistics().started:
+                stages.add("restored" if snap_start else "init done")
+            await honest(core, catalog, "another", new=True)
+            assert catalog.version("liar").state is State.ACTIVE
+
+            # At rest the fleet counts what its pools know, and nothing when all is given up.
+            await trio.sleep(150)
+            figures = core.fleet.statistics()
+            known = sum(p.ready + p.idle + p.leased + p.starting for p in figures.pools.values())
+            assert figures.machines == known == len(core.engine.machines)
+            assert all(pool.leased == 0 for pool in figures.pools.values())
+            await trio.sleep(100)
+            assert core.fleet.statistics().machines == len(core.engine.machines) == 0
+            assert core.invoker.statistics().running == 0
+            assert core.publisher._tasks == {}
+            read_logs(core)
+            assert not list(core.snapshots.directory.glob(".new-*"))
+    return stages
+
+
+def test_a_lying_guest_ends_its_own_version_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody above it falls, waits or is held up, and no guard of last resort was needed."""
+    monkeypatch.setattr(trio.to_thread, "run_sync", in_place)
+    # A flood is one sooner, so that examples stay small.
+    monkeypatch.setattr(session, "_LOG_BURST_BYTES", 256 << 10)
+    monkeypatch.setattr(session, "_LOG_BYTES_PER_S", 64 << 10)
+    far: Counter[str] = Counter()
+
+    def lives(script: Script, *, snap_start: bool, invocations: int, tail: bool) -> None:
+        with (
+            tempfile.TemporaryDirectory(dir=MEMORY) as directory,
+            structlog.testing.capture_logs() as logged,
+        ):
+            stages = trio.run(
+                partial(
+                    play,
+                    Path(directory),
+                    script,
+                    snap_start=snap_start,
+                    invocations=invocations,
+                    tail=tail,
+                ),
+                clock=MockClock(autojump_threshold=0),
+            )
+        assert [entry for entry in logged if entry["event"].endswith(".crashed")] == []
+        far.update(stages | {"all"} | ({"lies"} if script.lies else set()))
+        for stage in sorted(stages):
+            event(stage)
+
+    drawn = given(
+        script=scripts(),
+        snap_start=st.sampled_from([True, True, True, False, False]),
+        invocations=st.integers(1, 3),
+        tail=st.booleans(),
+    )
+    for begun in range(0, EXAMPLES, _BATCH):
+        settings(
+            max_examples=min(_BATCH, EXAMPLES - begun),
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        )(drawn(lives))()
+
+    print({stage: f"{count / far['all']:.0%}" for stage, count in far.items()}, far["all"])
+    least = far["all"] // (5 if EXAMPLES >= _FAR else 20)
+    assert far["all"] >= EXAMPLES
+    for stage in ("init done", "snapshot ready", "restored", "response"):
+        assert far[stage] >= least, f"{stage}: {far}"
