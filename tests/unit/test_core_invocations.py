@@ -711,8 +711,12 @@ async def test_what_a_drain_cannot_wait_for_is_told_and_closes_its_log(
             await trio.sleep(1)
             await core.invoker.drain(5)
 
-        assert refused == [NotRun(reason=Reason.STOPPING)] * 2
-        assert calls == [b"1"]
-        end, report = core.messages()[-2:]
-        assert end.startswith("END RequestId:")
-        assert report.endswith("\tStatus: failure")
+        late = await core.invoker.invoke(invocation(version()))
+        await trio.lowlevel.checkpoint()
+        lines = core.messages()
+
+    # Out here: had the drain ended more than the invocations, the last lines in there would not have run.
+    assert [*refused, late] == [NotRun(reason=Reason.STOPPING)] * 3
+    assert calls == [b"1"]
+    assert lines[-2].startswith("END RequestId:")
+    assert lines[-1].endswith("\tStatus: failure")

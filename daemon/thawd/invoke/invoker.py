@@ -68,8 +68,11 @@ class InvokerStatistics:
 class _Turn:
     """One invocation's place in the queue, and where its task leaves what its client waits for."""
 
-    queue: trio.CancelScope = field(factory=trio.CancelScope)
+    life: trio.CancelScope = field(factory=trio.CancelScope)
+    """Holds the task."""
     queued: bool = True
+    abandoned: bool = False
+    """Whether the client left while it was queued."""
     given: trio.Event = field(factory=trio.Event)
     outcome: Outcome | None = None
 
@@ -82,7 +85,8 @@ class _Turn:
     def leave(self) -> None:
         """The client has gone: out of the queue, unless a machine has been had."""
         if self.queued:
-            self.queue.cancel()
+            self.abandoned = True
+            self.life.cancel()
 
 
 @define(eq=False)
@@ -98,7 +102,8 @@ class Invoker:
     _make_again: MakeAgain
     capacity_wait_s: float = 30.0
     queue_limit: int = QUEUED_BYTES
-    _running: int = 0
+    _under_way: set[_Turn] = field(factory=set)
+    _stopped: bool = False
     _queued: int = 0
     _queued_bytes: int = 0
     _succeeded: int = 0
@@ -110,7 +115,7 @@ class Invoker:
     def statistics(self) -> InvokerStatistics:
         """Figures of this moment."""
         return InvokerStatistics(
-            running=self._running,
+            running=len(self._under_way),
             queued=self._queued,
             queued_bytes=self._queued_bytes,
             succeeded=self._succeeded,
@@ -129,6 +134,7 @@ class Invoker:
         # Now and not in the task, which begins later: a version that is deleted meanwhile must be known to be.
         pool = None if needs_snapshot(version) else self._fleet.pool(version)
         turn = _Turn()
+        self._under_way.add(turn)
         self._queued += 1
         self._queued_bytes += len(invocation.payload)
         self._nursery.start_soon(self._serve, pool, invocation, turn)
@@ -143,15 +149,23 @@ class Invoker:
     async def drain(self, deadline_s: float) -> None:
         """Let invocations end, then end them: their clients hear of it, their logs get the last lines. For good."""
         with trio.move_on_after(deadline_s):
-            while self._running:
-                self._at_rest = trio.Event()
-                await self._at_rest.wait()
-        if self._running:
-            _log.warning("invocations.cut_short", running=self._running, waited_s=deadline_s)
-        self._nursery.cancel_scope.cancel()
+            await self._rest()
+        if self._under_way:
+            _log.warning("invocations.cut_short", running=len(self._under_way), waited_s=deadline_s)
+        self._stopped = True
+        for turn in self._under_way:
+            turn.life.cancel()
+        await self._rest()
+
+    async def _rest(self) -> None:
+        while self._under_way:
+            self._at_rest = trio.Event()
+            await self._at_rest.wait()
 
     def _refusal_by_queue(self, invocation: Invocation) -> NotRun | None:
-        """Refuse what would make the queue too large."""
+        """Refuse what comes too late, or would make the queue too large."""
+        if self._stopped:
+            return NotRun(reason=Reason.STOPPING)
         if not self._queued or self._queued_bytes + len(invocation.payload) <= self.queue_limit:
             return None
         detail = (
@@ -161,16 +175,15 @@ class Invoker:
         return NotRun(reason=Reason.THROTTLED, detail=detail)
 
     async def _serve(self, pool: Pool | None, invocation: Invocation, turn: _Turn) -> None:
-        self._running += 1
         try:
-            with turn.queue:
+            with turn.life:
                 await self._answer(pool, invocation, turn)
         finally:
             self._leave_queue(invocation, turn)
             turn.give(NotRun(reason=Reason.STOPPING))
-            self._running -= 1
+            self._under_way.discard(turn)
             self._count(turn)
-            if not self._running:
+            if not self._under_way:
                 self._at_rest.set()
 
     def _leave_queue(self, invocation: Invocation, turn: _Turn) -> None:
@@ -181,7 +194,7 @@ class Invoker:
             self._queued_bytes -= len(invocation.payload)
 
     def _count(self, turn: _Turn) -> None:
-        if turn.queue.cancel_called:
+        if turn.abandoned:
             self._abandoned += 1
         elif isinstance(turn.outcome, NotRun):
             self._refused += 1
@@ -240,7 +253,7 @@ class Invoker:
         """Run it on one of the version's machines, and on another while it has not begun."""
         for machine in range(1, _MOST_MACHINES + 1):
             async with pool.lease(wait_s=self.capacity_wait_s) as environment:
-                if turn.queue.cancel_called:
+                if turn.abandoned:
                     environment.reusable = True  # nothing was done with it
                     return
                 self._leave_queue(invocation, turn)
