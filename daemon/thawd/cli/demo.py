@@ -85,7 +85,7 @@ def _example() -> Path:
     """The example function: in the package when installed, in the source tree when not."""
     package = Path(__file__).resolve().parent.parent
     for path in (
-        package / "examples" / "hello",
+        package / "_runtimes/python/examples/hello",
         package.parents[1] / "runtimes/python/examples/hello",
     ):
         if path.is_dir():

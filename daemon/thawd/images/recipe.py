@@ -98,6 +98,7 @@ def _digest(recipe: Recipe) -> str:
 
 def _directory() -> Path:
     """Where the recipe is: in the installed package, or in the source tree."""
-    here = Path(__file__).resolve().parent
-    installed = here / "python"
-    return installed if installed.is_dir() else here.parents[2] / "runtimes/python/image"
+    ours = package("thawd")
+    installed = ours / "_runtimes"
+    runtimes = installed if installed.is_dir() else ours.parents[1] / "runtimes"
+    return runtimes / "python/image"
