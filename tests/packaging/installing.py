@@ -23,7 +23,8 @@ def run(*command: str | Path, **options: object) -> str:
         check=False,
         **options,
     )
-    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{done.stdout}"
+    said = done.stdout[-5000:]
+    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{said}"
     return done.stdout
 
 
