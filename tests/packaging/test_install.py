@@ -73,6 +73,7 @@ def test_the_service_under_systemd(system, tmp_path, proven):
     assert [report for report in said.values() if "error" in report] == [], everything
 
     assert said["boot_brings_it_up"]["answer"] == ok
+    assert said["boot_brings_it_up"]["early"] == [], "the daemon looked before udev had loaded KVM"
     stop = said["stop_is_clean"]
     assert (stop["ActiveState"], stop["Result"], stop["ExecMainStatus"]) == (
         "inactive",
