@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GUEST: Final = Path(__file__).parent / "guest"
 LIMIT_S: Final = 1800
-"""A boot takes one to two minutes of an idle emulated machine, all steps three more."""
+"""An idle host needs some six minutes, a busy one twice as long: an emulated machine boots, and boots another."""
 
 _KERNEL_OPTIONS: Final = (
     "root=/dev/vda rw console=ttyS0 panic=-1 mitigations=off nopti systemd.firstboot=no "

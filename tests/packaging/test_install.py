@@ -63,7 +63,7 @@ def test_the_page_lets_a_person_in(system):
 
 
 def test_the_service_under_systemd(system, tmp_path, proven):
-    """Booted: started, activated, killed, hung, stopped; no machine of ours runs in there."""
+    """Booted: started, activated, killed, hung, stopped; and a function runs confined, where QEMU can give KVM."""
     try:
         said = boot.boot(system, tmp_path)
     except debian.MissingError as missing:
