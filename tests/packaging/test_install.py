@@ -132,4 +132,4 @@ def test_the_page_leaves_nothing_when_it_removes(system):
     assert [path for path in etc.rglob("*thawd*") if "sudoers" not in path.as_posix()] == []
     assert not (system.root / "opt/thawd").exists()
     assert not (system.root / "var/lib/thawd").exists()
-    assert "thawd" not in (etc / "passwd").read_text()
+    assert "thawd" not in (etc / "passwd").read_text() + (etc / "group").read_text()
