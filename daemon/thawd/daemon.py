@@ -106,6 +106,9 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         bundles.prepare()
         _check_belongs(catalog, snapshots, bundles)
         images = ImageStore(config.images_directory)
+        if not images.list():
+            # Serving begins all the same: images are built while the daemon runs, too.
+            _log.warning("image.none", directory=str(images.directory), hint="thaw image build")
         logs = LogBook(state / "logs", config.limits.log_retention_mib << 20)
         stack.callback(logs.close)
         engine = await select_engine(
