@@ -264,5 +264,7 @@ def test_a_disk_that_refuses_costs_what_was_to_be_written() -> None:
     lives()
 
     print(dict(met))
-    assert met["refused"] >= (met["all"] // 2 if EXAMPLES >= _FAR else 1)
-    assert min(met.values()) > 0
+    assert met["refused"] > 0
+    if EXAMPLES >= _FAR:
+        assert met["refused"] >= met["all"] // 2
+        assert min(met.values()) > 0
