@@ -55,8 +55,6 @@ class Account:
         return answer({"FunctionName": ref.name})
 
     async def concurrency(self, request: Request) -> Response:
-        """GetFunctionConcurrency: empty without a reservation."""
-        function = self._api.core.catalog.function(self._api.ref(request).name)
-        if function.reserved_concurrency is None:
-            return answer({})
-        return answer({"ReservedConcurrentExecutions": function.reserved_concurrency})
+        """GetFunctionConcurrency: empty, which says that nothing is reserved. Terraform and the console read it."""
+        self._api.core.catalog.function(self._api.ref(request).name)
+        return answer({})

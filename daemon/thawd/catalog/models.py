@@ -1,7 +1,7 @@
 """What the catalog knows: functions and their versions, in Lambda's words.
 
-One class serves `$LATEST` and published versions: a published version is a copy of `$LATEST` that never changes again,
-but for its state.
+One class serves `$LATEST` and published versions: a published version is a copy of `$LATEST`, and only its state ever
+changes.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class FunctionVersion:
     log_format: str = "Text"
     log_group: str = ""
     application_log_level: str = ""
-    """With `log_format` JSON: lines below this level are dropped (Lambda API, `ApplicationLogLevel`)."""
+    """Kept and shown (Lambda API, `ApplicationLogLevel`). No line is dropped by it."""
     system_log_level: str = ""
     tracing_mode: str = "PassThrough"
     revision_id: str = ""
@@ -99,5 +99,3 @@ class Function:
 
     name: str
     tags: dict[str, str] = field(factory=dict)
-    reserved_concurrency: int | None = None
-    """Environments it may have at once; None is no limit of its own, 0 lets nothing run."""

@@ -123,22 +123,20 @@ class Catalog:
 
     def function(self, name: str) -> Function:
         """A function's own settings, which are not versioned."""
-        rows = self._rows(
-            "SELECT tags, reserved_concurrency FROM functions WHERE name = ?", (name,)
-        )
+        rows = self._rows("SELECT tags FROM functions WHERE name = ?", (name,))
         if not rows:
             raise FunctionNotFound(name)
-        ((tags, reserved),) = rows
-        return Function(name=name, tags=json.loads(tags), reserved_concurrency=reserved)
+        ((tags,),) = rows
+        return Function(name=name, tags=json.loads(tags))
 
     def set_tags(self, name: str, tags: Mapping[str, str]) -> Function:
         """Replace a function's tags."""
-        self._set_function(name, "tags", json.dumps(dict(tags)))
-        return self.function(name)
-
-    def set_reserved_concurrency(self, name: str, reserved: int | None) -> Function:
-        """Set how many environments a function may have at once; None lifts the limit."""
-        self._set_function(name, "reserved_concurrency", reserved)
+        with self._transaction() as database:
+            changed = database.execute(
+                "UPDATE functions SET tags = ? WHERE name = ?", (json.dumps(dict(tags)), name)
+            ).rowcount
+            if not changed:
+                raise FunctionNotFound(name)
         return self.function(name)
 
     def functions(self, *, after: str = "", limit: int = _ALL) -> list[FunctionVersion]:
@@ -280,10 +278,6 @@ class Catalog:
     # -----------------------------------------------------------------------------------------------------------------
     # The whole
 
-    def interrupted(self) -> list[FunctionVersion]:
-        """Versions that are Pending: after a start, those whose publishing died with the last daemon."""
-        return self._select("state = ?", State.PENDING)
-
     def gave_number(self, name: str, version: str) -> bool:
         """Whether this catalog has ever given a version of this name that number, deleted ones included."""
         rows = self._rows(
@@ -369,15 +363,6 @@ class Catalog:
             .replace("+00:00", "+0000")
         )
         return evolve(version, revision_id=str(uuid.uuid4()), last_modified=now)
-
-    def _set_function(self, name: str, column: str, value: str | int | None) -> None:
-        with self._transaction() as database:
-            changed = database.execute(
-                f"UPDATE functions SET {column} = ? WHERE name = ?",  # noqa: S608 - our own column names
-                (value, name),
-            ).rowcount
-            if not changed:
-                raise FunctionNotFound(name)
 
     def _write(self, version: FunctionVersion, *, fingerprint: str | None = None) -> None:
         """Insert or replace a row; `fingerprint` None keeps that of the row there is."""

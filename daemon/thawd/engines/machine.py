@@ -74,7 +74,6 @@ class MachineStatistics:
 
     pid: int
     resident_bytes: int
-    proportional_bytes: int
     private_bytes: int
     cpu_s: float
     timings_ms: dict[str, float] = field(factory=dict)

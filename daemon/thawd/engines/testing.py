@@ -188,7 +188,6 @@ class FakeMachine(Machine):
         return MachineStatistics(
             pid=self.pid,
             resident_bytes=private * 3,
-            proportional_bytes=private,
             private_bytes=private,
             cpu_s=0.0,
             timings_ms=dict(self.timings_ms),

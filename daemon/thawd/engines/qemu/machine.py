@@ -124,7 +124,6 @@ class QemuMachine(Machine):
         return MachineStatistics(
             pid=self.pid,
             resident_bytes=memory["Rss"],
-            proportional_bytes=memory["Pss"],
             private_bytes=memory["Private_Dirty"],
             cpu_s=self._process.cpu_s(),
             timings_ms=dict(self.timings_ms),
