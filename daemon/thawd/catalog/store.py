@@ -311,14 +311,14 @@ class Catalog:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One change, whole or not at all. What was read of rows that a failed change touched is forgotten.
+        """One change, whole or not at all. After a failed change every row is read again.
 
-        Raises `CatalogError` for whatever SQLite refuses, at any statement.
+        Raises `CatalogError` for an error of SQLite at any statement.
         """
         with self._sqlite("written"):
             try:
                 if self._database.in_transaction:
-                    # A disk that took neither the last change nor its end: it is given up now, or nothing more is.
+                    # The disk took neither the last change nor its end. It has to be given up before another one can begin.
                     self._read.clear()
                     self._database.execute("ROLLBACK")
                 self._database.execute("BEGIN IMMEDIATE")
@@ -389,7 +389,7 @@ class Catalog:
 
 
 def _number(version: str) -> int:
-    """A version's number, 0 for `$LATEST`; -1, which no version has, for what is not a number."""
+    """A version's number, 0 for `$LATEST`; -1, which no version has, for a text that is not a number."""
     if version == LATEST:
         return 0
     if (
@@ -403,7 +403,7 @@ def _number(version: str) -> int:
 
 
 def _fingerprint(version: FunctionVersion) -> str:
-    """Equal for versions that PublishVersion takes for the same: code and configuration, not names, dates, states."""
+    """Equal for versions that are the same to PublishVersion: of code and configuration, not of names, dates, states."""
     document = _converter.unstructure(version)
     configuration = {
         name: value for name, value in document.items() if name not in _NOT_CONFIGURATION

@@ -1,8 +1,7 @@
 """One machine's channel, as the daemon sees it: requests with an answer, log lines as they come.
 
-`open_session` owns one reading task. Whatever breaks the channel (end of file, a frame that is none, a FAULT) is
-recorded once and raised in everything that waits or is asked for later, so that a dead machine is noticed by its
-user and never takes the daemon down.
+`open_session` owns one reading task. The first thing that breaks the channel (end of file, an invalid frame, a FAULT) is
+recorded, and raised in every wait and every later call. So the user of a dead machine notices it, and the daemon lives on.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ _LATEST_US: Final = 253_402_300_799_000_000
 TAKEN: Final = b"taken "
 """Begins the payload of the PING that goes before each event; the invocation's number follows."""
 SIGN_OF_LIFE_S: Final = 5.0
-"""How long an agent may take to answer that PING, which it does in 0.1 to 1 ms. Its guest may share a processor with much
-else, but one that is silent for this long has gone astray, and the event can still go to another machine."""
+"""How long an agent may take to answer that PING; it takes 0.1 to 1 ms. Its guest may share a processor with many others,
+but a guest that is silent for this long does not come back, and the event can still go to another machine."""
 _LOG_BURST_BYTES: Final = 16 << 20
 _LOG_BYTES_PER_S: Final = 1 << 20
-"""What a machine may log: at once, and for as long as it lives. Beyond it lines are lost, and how many is said."""
+"""How much a machine may log: at once, and in the long run. Lines beyond it are lost and counted; the log says how many."""
 _LOG_LINE_BYTES: Final = 128
-"""What a line weighs besides its text: the file's JSON round it, and the time of the loop."""
+"""Added to the text of each line: the JSON around it in the file, and the time of the event loop."""
 _SLICE: Final = 64
 """Frames taken before other tasks have their turn: a line costs some 20 us, and one read may hold thousands."""
 
@@ -87,7 +86,7 @@ class LogLine:
 
 @frozen(kw_only=True)
 class Reply:
-    """What the runtime posted for an invocation. `error_type` is None for a response."""
+    """The runtime's answer to an invocation. `error_type` is None for a response."""
 
     body: bytes
     error_type: str | None = None
@@ -113,10 +112,10 @@ class GuestInvocation:
     _finished: trio.Event = field(factory=trio.Event)
 
     async def taken(self) -> None:
-        """Wait until the agent has shown that it takes the event. Raises what ended the session before it did.
+        """Wait until the agent has shown that it takes the event. Raises the failure that ended the session before.
 
-        Nothing is sent for it and nothing waits for it in the guest: the agent answers a PING that went with the event.
-        What ends an invocation before this cannot have begun: the event may be handed to another machine.
+        This costs no round trip: the agent answers a PING that was sent with the event. An invocation that ends before
+        has not begun, so its event may be given to another machine.
         """
         with trio.CancelScope(deadline=self._limit.deadline) as self._limit:
             await self._taken.wait()
@@ -209,11 +208,11 @@ class _LogAllowance:
 
 
 def _ignore(_line: LogLine) -> None:
-    """Drop a log line: the sink of a session nobody listens to."""
+    """Drop a log line: the sink of a session without a listener."""
 
 
 def _nothing() -> None:
-    """Take no notice."""
+    """Do nothing."""
 
 
 @define(eq=False)
@@ -223,7 +222,7 @@ class GuestSession:
     _stream: trio.abc.Stream
     on_log: Callable[[LogLine], None] = _ignore
     ended: trio.Event = field(factory=trio.Event)
-    """Set when the channel is of no use any more; `failure()` says why."""
+    """Set when the channel has ended; `failure()` says why."""
     _failure: GuestError | MachineDied | None = None
     _decoder: wire.Decoder = field(factory=wire.Decoder)
     _invocations: dict[int, GuestInvocation] = field(factory=dict)
@@ -233,7 +232,7 @@ class GuestSession:
     _nonce: str = ""
     _allowance: _LogAllowance = field(factory=_LogAllowance)
     lost_lines: int = 0
-    """Log lines that were more than a machine may log."""
+    """Log lines beyond what a machine may log."""
     _answers: trio.MemorySendChannel[wire.Frame] = field(init=False)
     _answered: trio.MemoryReceiveChannel[wire.Frame] = field(init=False)
 
@@ -297,9 +296,9 @@ class GuestSession:
     async def invoke(
         self, request: wire.Invoke, event: bytes, *, on_taken: Callable[[], None] = _nothing
     ) -> GuestInvocation:
-        """Hand an event to the runtime; wait for what comes of it on the returned object.
+        """Hand an event to the runtime; the returned object waits for its answer.
 
-        `on_taken` is called when the agent takes the event, before anything that the invocation writes or answers. Raises
+        `on_taken` is called when the agent takes the event, before any line or answer of the invocation. Raises
         `GuestError`, `MachineDied` when the session has ended or the agent does not read: then it was not taken.
         """
         if self.ended.is_set():
@@ -309,7 +308,7 @@ class GuestSession:
         self._next_stream += 1
         self._invocations[invocation.stream] = invocation
         number = invocation.stream.to_bytes(4, "big")
-        # The PING goes first: an agent that has not answered it has done nothing of what came after it.
+        # The PING goes first: an agent that has not answered it has not read the frames after it.
         ping = wire.encode(wire.Kind.PING, TAKEN + number)
         head = request.encode(stream=invocation.stream)
         body = wire.encode_body(event, stream=invocation.stream)
@@ -326,7 +325,7 @@ class GuestSession:
         return invocation
 
     def silent(self) -> None:
-        """End the session of an agent that gives no sign of life."""
+        """End the session of an agent that does not answer."""
         self._end(MachineDied(f"the guest agent was silent for {SIGN_OF_LIFE_S:g} s"))
 
     def forget(self, invocation: GuestInvocation) -> None:
@@ -377,11 +376,11 @@ class GuestSession:
         except wire.WireError as error:
             failure = GuestError(f"the guest broke the protocol: {error}")
         except Exception as error:  # noqa: BLE001
-            # What a guest says, and whoever listens to it, costs this guest at most. The tree above goes on.
+            # A fault in a guest's frames, or in their listener, costs this guest at most. The tree above goes on.
             _log.exception("session.crashed")
             failure = GuestError(f"the guest's channel could not be read: {error!r}")
         finally:
-            with suppress(Exception):  # whoever listens to it cost this guest its session already
+            with suppress(Exception):  # the listener may be what ended this session
                 self._tell_lost()
         self._end(failure)
 
