@@ -1,4 +1,4 @@
-"""What AWS tools read of an account and a function besides: limits, code signing, concurrency."""
+"""Operations that AWS tools read on every run: limits, code signing, concurrency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the catalog knows: functions and their versions, in Lambda's words.
+"""The catalog's values: functions and their versions, in Lambda's words.
 
 One class serves `$LATEST` and published versions: a published version is a copy of `$LATEST`, and only its state ever
 changes.
@@ -95,7 +95,7 @@ class FunctionVersion:
 
 @frozen(kw_only=True)
 class Function:
-    """What belongs to a function as a whole and is not frozen into its versions."""
+    """The part of a function that is not frozen into its versions."""
 
     name: str
     tags: dict[str, str] = field(factory=dict)

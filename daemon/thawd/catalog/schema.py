@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STEPS: Final = (
-    # 1. `reserved_concurrency` is not used. Numbers outlive their function: Lambda never gives a version number twice, not even to a function that was
-    # deleted and created again. `number` 0 is $LATEST.
+    # 1. Numbers outlive their function: Lambda never gives a version number twice, not even to a function that was
+    # deleted and created again. `number` 0 is $LATEST. `reserved_concurrency` is not used.
     """
     CREATE TABLE numbering (
         function_name TEXT PRIMARY KEY,

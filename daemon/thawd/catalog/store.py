@@ -44,7 +44,7 @@ _NOT_CONFIGURATION: Final = frozenset(
         "last_update_status_reason_code",
     }
 )
-"""What may differ between two versions that are the same to PublishVersion."""
+"""Members that may differ between two versions which are the same to PublishVersion."""
 
 
 @frozen(kw_only=True)
@@ -335,7 +335,7 @@ class Catalog:
 
     @contextmanager
     def _sqlite(self, verb: str) -> Iterator[None]:
-        """Turn SQLite's errors into ours."""
+        """Turn SQLite's errors into `CatalogError`."""
         try:
             yield
         except sqlite3.Error as error:

@@ -149,7 +149,7 @@ async def run_vmm(
             popen.wait()
         if pidfd >= 0:
             os.close(pidfd)
-        with suppress(OSError):  # a record without its process means nobody
+        with suppress(OSError):  # a record without its process does no harm
             record.unlink()
 
 

@@ -39,7 +39,7 @@ _pids = count(
 )  # above the largest pid Linux gives out, so that no real process is ever meant
 
 Step = Literal["boot", "restore", "pause", "resume", "snapshot"]
-"""What a test can make fail or wait."""
+"""Steps that a test can make fail or wait."""
 
 
 class _Cpu:
