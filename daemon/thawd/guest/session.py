@@ -42,7 +42,9 @@ _LOG_BYTES_PER_S: Final = 1 << 20
 _LOG_LINE_BYTES: Final = 128
 """What a line weighs besides its text: the file's JSON round it, and the time of the loop."""
 _SLICE: Final = 64
-"""Frames taken before other tasks have their turn: a line costs some 20 us, and one read may hold thousands."""
+"""Log lines taken before other tasks have their turn: a line costs some 20 us, and one read may hold thousands."""
+_LINES: Final = frozenset({wire.LogSource.STDOUT, wire.LogSource.STDERR})
+"""Sources of which one LOG frame may hold several lines."""
 
 _Answer = TypeVar("_Answer", bound=wire.Message)
 
@@ -232,6 +234,7 @@ class GuestSession:
     _hello: wire.Hello | None = None
     _nonce: str = ""
     _allowance: _LogAllowance = field(factory=_LogAllowance)
+    _heard: int = 0
     lost_lines: int = 0
     """Log lines that were more than a machine may log."""
     _answers: trio.MemorySendChannel[wire.Frame] = field(init=False)
@@ -368,10 +371,11 @@ class GuestSession:
         failure: GuestError | MachineDied = MachineDied("the machine closed its channel")
         try:
             while data := await self._stream.receive_some(_READ_BYTES):
-                for number, frame in enumerate(self._decoder.feed(data), start=1):
-                    self._take(frame)
-                    if number % _SLICE == 0:
-                        await trio.lowlevel.checkpoint()
+                for frame in self._decoder.feed(data):
+                    if frame.kind is wire.Kind.LOG:
+                        await self._hear(frame)
+                    else:
+                        self._take(frame)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         except wire.WireError as error:
@@ -395,10 +399,6 @@ class GuestSession:
             number = int.from_bytes(frame.payload[len(TAKEN) :], "big")
             if (invocation := self._invocations.get(number)) is not None:
                 invocation._take(frame)  # noqa: SLF001
-        elif kind is wire.Kind.LOG:
-            if self._allowance.takes(len(frame.payload)):
-                self._tell_lost()
-                self._log_line(frame)
         elif kind is wire.Kind.EXITED:
             # During init and restore the agent says more (INIT_FAILED, RESTORE_FAILED) before this.
             self._end(RuntimeExited(harmless(wire.Exited.decode(frame.payload))))
@@ -415,16 +415,23 @@ class GuestSession:
             except trio.BrokenResourceError:
                 pass
 
-    def _log_line(self, frame: wire.Frame) -> None:
-        timestamp_us, source, line = wire.decode_log(frame.payload)
-        self.on_log(
-            LogLine(
-                timestamp_us=min(timestamp_us, _LATEST_US),
-                source=source,
-                text=line.decode(errors="replace"),
-                stream=frame.stream,
-            )
-        )
+    async def _hear(self, frame: wire.Frame) -> None:
+        """Pass on the lines of a LOG frame, as far as the machine may log."""
+        timestamp_us, source, data = wire.decode_log(frame.payload)
+        for line in data.split(b"\n") if source in _LINES else [data]:
+            self._heard += 1
+            if self._heard % _SLICE == 0:
+                await trio.lowlevel.checkpoint()
+            if self._allowance.takes(len(line)):
+                self._tell_lost()
+                self.on_log(
+                    LogLine(
+                        timestamp_us=min(timestamp_us, _LATEST_US),
+                        source=source,
+                        text=line.decode(errors="replace"),
+                        stream=frame.stream,
+                    )
+                )
 
     def _tell_lost(self) -> None:
         """Say in the log how many lines of a flood were lost."""
