@@ -338,8 +338,8 @@ class Bed:
         for frame in found:
             _, source, text = wire.decode_log(frame.payload)
             several = source in {wire.LogSource.STDOUT, wire.LogSource.STDERR}
-            for line in text.decode().split("\n") if several else [text.decode()]:
-                lines.append((frame.stream, source, line))
+            texts = text.decode().split("\n") if several else [text.decode()]
+            lines += [(frame.stream, source, line) for line in texts]
         return lines
 
     def kinds(self) -> list[wire.Kind]:
