@@ -70,6 +70,9 @@ class Collector:
             except (ThawError, OSError) as error:
                 _log.warning("collector.failed", reason=str(error))
                 waiting = False
+            except Exception:  # noqa: BLE001 - tidying up may fail, and must not end the daemon
+                _log.exception("collector.crashed")
+                waiting = False
             with trio.move_on_after(_GRACE_S if waiting else _EVERY_S):
                 await self._nudged.wait()
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 _FRAME: Final = struct.Struct(">IIQ")
 _FRAME_MAGIC: Final = b"\xa5\x5a"
 _JSON_TYPES: Final = frozenset({0x02, 0x0A, 0x0E, 0x12, 0x16, 0x1A})
-_READ_BYTES: Final = 64 * 1024
-"""Also what a pipe holds, so that one read takes all of it."""
-_READS: Final = 16
-"""Of one pipe at once: a thread that never stops printing must not keep the agent from anything else."""
+_READ_BYTES: Final = 8 * 1024
+"""In one turn of the loop: a thread that never stops printing must not keep the agent from anything else."""
+_READS: Final = 8
+"""Of one pipe when all of it is wanted: together what a pipe holds (pipe(7))."""
 LONGEST: Final = wire.MAX_PAYLOAD - wire.LOG_HEADER.size
 """Bytes of one entry; what is longer comes as several."""
 
@@ -106,7 +106,10 @@ class Logs:
 
 
 class Lines:
-    """Lines of text. The time of a line is that of reading it."""
+    """Lines of text, as many in one entry as came at once: a flood of short lines must not keep the agent busy.
+
+    The time of a line is that of reading it.
+    """
 
     def __init__(self, source: wire.LogSource) -> None:
         self._source = source
@@ -115,8 +118,8 @@ class Lines:
     def feed(self, data: bytes) -> list[Entry]:
         """See `Reader`."""
         now = time.time_ns() // 1000
-        *lines, rest = (self._rest + data).split(b"\n")
-        entries = [(self._source, now, piece) for line in lines for piece in _pieces(line)]
+        lines, newline, rest = (self._rest + data).rpartition(b"\n")
+        entries = [(self._source, now, piece) for piece in _pieces(lines)] if newline else []
         *full, self._rest = _pieces(rest)
         return entries + [(self._source, now, piece) for piece in full]
 

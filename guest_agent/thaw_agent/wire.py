@@ -66,7 +66,7 @@ class Kind(IntEnum):
     ERROR = 33  # < FunctionError, then PAYLOAD frames of the error body, the last with END
     DONE = 34  # < Done: the runtime asked for the next invocation
     EXITED = 40  # < Exited: the runtime process ended
-    LOG = 50  # < LOG_HEADER and the line's bytes, on the stream of the invocation that wrote it
+    LOG = 50  # < LOG_HEADER and a line's bytes (of STDOUT and STDERR: one or more lines), on their invocation's stream
     FAULT = 60  # < Fault: the agent itself failed; kill the machine
 
 
@@ -119,7 +119,7 @@ def encode_body(body: bytes, *, stream: int) -> list[bytes]:
 
 
 def encode_log(line: bytes, source: LogSource, *, timestamp_us: int, stream: int) -> bytes:
-    """A log line (at most `MAX_PAYLOAD` less the header; longer ones are cut) as one frame."""
+    """A log line, or several of standard output or error with newlines between (at most `MAX_PAYLOAD` less the header; longer ones are cut) as one frame."""
     head = LOG_HEADER.pack(timestamp_us, source)
     return encode(Kind.LOG, head + line[: MAX_PAYLOAD - len(head)], stream=stream)
 

@@ -337,7 +337,9 @@ class Bed:
         lines = []
         for frame in found:
             _, source, text = wire.decode_log(frame.payload)
-            lines.append((frame.stream, source, text.decode()))
+            several = source in {wire.LogSource.STDOUT, wire.LogSource.STDERR}
+            texts = text.decode().split("\n") if several else [text.decode()]
+            lines += [(frame.stream, source, line) for line in texts]
         return lines
 
     def kinds(self) -> list[wire.Kind]:

@@ -36,7 +36,7 @@ class TestLines:
         reader = Lines(LogSource.STDOUT)
         entries = feed(reader, b"".join(line + b"\n" for line in lines), cuts)
 
-        assert [text for _, _, text in entries] == lines
+        assert [line for _, _, text in entries for line in text.split(b"\n")] == lines
         assert reader.flush(final=True) == []
 
     def test_a_last_line_without_its_end_comes_with_the_flush_and_once(self):
@@ -141,7 +141,8 @@ class Collector:
 
     def texts(self):
         decoder = Decoder()
-        return [decode_log(frame.payload)[2] for frame in decoder.feed(SYNC + self.sent)]
+        frames = decoder.feed(SYNC + self.sent)
+        return [line for frame in frames for line in decode_log(frame.payload)[2].split(b"\n")]
 
 
 @pytest.fixture

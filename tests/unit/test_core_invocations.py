@@ -720,3 +720,24 @@ async def test_what_a_drain_cannot_wait_for_is_told_and_closes_its_log(
     assert calls == [b"1"]
     assert lines[-2].startswith("END RequestId:")
     assert lines[-1].endswith("\tStatus: failure")
+
+
+async def test_a_vmm_that_is_silent_when_it_is_wanted_costs_its_client_a_second(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    async with running_core(tmp_path) as core:
+        await publish(core)
+        await core.invoker.invoke(invocation(version()))
+        await trio.sleep(1)  # by then it is paused
+        (stopped,) = core.engine.machines
+        stopped.go_silent()
+        began = trio.current_time()
+
+        outcome = await core.invoker.invoke(invocation(version(), b"[1]"))
+
+        assert outcome.payload == b"[1]"
+        assert trio.current_time() - began < 2
+        assert stopped in core.engine.machines
+        await trio.sleep(10)
+        assert stopped not in core.engine.machines
+        assert core.fleet.statistics().machines == len(core.engine.machines) == 1

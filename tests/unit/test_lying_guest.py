@@ -24,7 +24,7 @@ from trio.testing import MockClock
 
 from thawd.catalog.models import LATEST, Code, FunctionVersion, State
 from thawd.catalog.store import Catalog
-from thawd.guest import session
+from thawd.guest import lines
 from thawd.guest.testing import FakeFunction
 from thawd.invoke.outcome import NotRun, Reason
 from thawd.snapshots.base import guest_memory_mib
@@ -173,8 +173,8 @@ def test_a_lying_guest_ends_its_own_version_at_most(monkeypatch: pytest.MonkeyPa
     """Nobody above it falls, waits or is held up, and no guard of last resort was needed."""
     monkeypatch.setattr(trio.to_thread, "run_sync", in_place)
     # A flood is one sooner, so that examples stay small.
-    monkeypatch.setattr(session, "_LOG_BURST_BYTES", 256 << 10)
-    monkeypatch.setattr(session, "_LOG_BYTES_PER_S", 64 << 10)
+    monkeypatch.setattr(lines, "_LOG_BURST_BYTES", 256 << 10)
+    monkeypatch.setattr(lines, "_LOG_BYTES_PER_S", 64 << 10)
     far: Counter[str] = Counter()
 
     def lives(script: Script, *, snap_start: bool, invocations: int, tail: bool) -> None:

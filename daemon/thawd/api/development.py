@@ -15,7 +15,7 @@ from thawd.clonetest.observe import observe_clones
 from thawd.environments.limits import StartTimeout
 from thawd.environments.start import How
 from thawd.environments.trial import Trial, try_start
-from thawd.guest.session import InitFailure, RestoreFailure, RuntimeExited
+from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
 from thawd.http import Request, Response
 from thawd.invoke.refusal import refusal_of
 

@@ -21,8 +21,8 @@ from thawd.environments import trial
 from thawd.environments.limits import StartTimeout
 from thawd.environments.restore import restored
 from thawd.environments.snapshot import Taken, take_snapshot
+from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
 from thawd.guest.said import cause
-from thawd.guest.session import InitFailure, LogLine, RestoreFailure, RuntimeExited
 from thawd.invoke.run import exit_message
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from thawd.catalog.models import FunctionVersion
     from thawd.environments.host import Host
     from thawd.errors import ThawError
+    from thawd.guest.lines import LogLine
 
 _EVERYTHING: Final = ("*",)
 """Of `skip_fixers`: no fixer runs."""

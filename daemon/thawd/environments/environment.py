@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Machine
-    from thawd.guest.session import GuestSession, LogLine
+    from thawd.guest.lines import LogLine
+    from thawd.guest.session import GuestSession
     from thawd.logs.book import EnvironmentLog
 
 
@@ -82,7 +83,7 @@ class Environment:
 
     def listen(self, take: Callable[[LogLine], None]) -> None:
         """Send the guest's log lines to `take` instead of the version's log."""
-        self.session.on_log = take
+        self.session.lines.pass_on = take
 
     async def pause(self) -> None:
         """Stop its processors until `resume`."""

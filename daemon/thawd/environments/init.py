@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from thaw_agent import wire
-from thawd.guest.session import GuestSession, InitFailure, RuntimeExited, open_session
+from thawd.guest.failures import InitFailure, RuntimeExited
+from thawd.guest.session import GuestSession, open_session
 from thawd.snapshots.base import guest_memory_mib
 
 from .environment import Environment, Start

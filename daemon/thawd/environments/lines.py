@@ -11,7 +11,7 @@ from thaw_agent import wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thawd.guest.session import LogLine
+    from thawd.guest.lines import LogLine
     from thawd.logs.book import EnvironmentLog
 
     from .environment import Start

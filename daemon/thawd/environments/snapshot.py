@@ -10,7 +10,7 @@ from attrs import frozen
 from thaw_agent import wire
 from thawd.errors import GuestError
 from thawd.files import telling_a_full_disk
-from thawd.guest.session import LogLine, open_session
+from thawd.guest.session import open_session
 
 from .identity import Identity
 from .init import greet, init_request, run_init
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Snapshot
+    from thawd.guest.lines import LogLine
 
     from .host import Host
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Translations
-    from thawd.guest.session import LogLine
+    from thawd.guest.lines import LogLine
 
     from .environment import Environment, Start
     from .host import Host
@@ -108,7 +108,7 @@ async def hand(environment: Environment, events: Sequence[bytes], *, region: str
     """
     version = environment.version
     lines: list[LogLine] = []
-    write = environment.session.on_log
+    write = environment.session.lines.pass_on
 
     def keep(line: LogLine) -> None:
         lines.append(line)

@@ -35,6 +35,10 @@ _LINGER_S: Final = 0.1
 """How long an environment stays running after an invocation. Pausing and resuming cost about 0.6 ms each
 (QEMU 10, measured), which back-to-back invocations need not pay; a running idle guest costs 0.4 to 0.8 % of a core."""
 
+_WAKE_S: Final = 1.0
+"""How long an invocation waits for the processors of a paused environment before it tries another one. They run again within a
+millisecond (QEMU 10, measured); a VMM that is silent for the whole of its own deadline is killed."""
+
 _MOST_LOSSES: Final = 2
 """Starts that may lose their machine before the waiting invocation gets the error: a snapshot that kills each machine
 must not be restored for ever."""
@@ -116,6 +120,16 @@ class _Life:
         """End a start. A task that has not begun yet sees it before it does anything."""
         self.scope.cancel()
         self.place.leaving = True
+
+
+@define(eq=False)
+class _Waking:
+    """An environment whose processors are told to run."""
+
+    done: trio.Event = field(factory=trio.Event)
+    error: ThawError | None = None
+    unwanted: bool = False
+    """Whoever waited for it has something else, or is gone."""
 
 
 @define(eq=False)
@@ -254,18 +268,48 @@ class Pool:
                     f"no machine became free within {wait_s:g} s",
                     hint="Raise the memory budget or the number of machines in thawd.toml, or retry later",
                 )
-            try:
-                await environment.resume()
-            except ThawError as error:
-                # It died while it was paused: try the next one, or a new one.
-                _log.warning("environment.lost", id=environment.id, reason=str(error))
-                self._retire(environment, "died while paused")
-            except BaseException:
-                environment.reusable = False
-                self._give_back(environment)
-                raise
-            else:
+            if not environment.paused or await self._wake(environment):
                 return environment
+
+    async def _wake(self, environment: Environment) -> bool:
+        """Resume an environment. False when it is lost or late: the caller takes another one meanwhile."""
+        waking = _Waking()
+        self._nursery.start_soon(self._resume, environment, waking)
+        try:
+            with trio.move_on_after(_WAKE_S):
+                await waking.done.wait()
+        except BaseException:
+            waking.unwanted = True
+            if waking.done.is_set():
+                self._put_back_woken(environment, waking)
+            raise
+        if not waking.done.is_set():
+            _log.warning("environment.late", id=environment.id, waited_s=_WAKE_S)
+            waking.unwanted = True
+            return False
+        if waking.error is not None:
+            self._put_back_woken(environment, waking)
+            return False
+        return True
+
+    async def _resume(self, environment: Environment, waking: _Waking) -> None:
+        """Resume an environment for an invocation; if that does not want it any more, put it back."""
+        try:
+            await environment.resume()
+        except ThawError as error:
+            waking.error = error
+        waking.done.set()
+        if waking.unwanted:
+            self._put_back_woken(environment, waking)
+
+    def _put_back_woken(self, environment: Environment, waking: _Waking) -> None:
+        if waking.error is not None:
+            # It died while it was paused, or its VMM was silent for so long that it was killed.
+            _log.warning("environment.lost", id=environment.id, reason=str(waking.error))
+            self._retire(environment, "died while paused")
+        else:
+            environment.reusable = True  # nothing was done with it
+            self._give_back(environment)
 
     def _from_stock(self) -> Environment | None:
         if self.closed:

@@ -6,18 +6,19 @@ recorded, and raised in every wait and every later call. So the user of a dead m
 
 from __future__ import annotations
 
-import math
 import secrets
-import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
+from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
+from thawd.guest.invocation import GuestInvocation
+from thawd.guest.lines import Lines, LogLine, ignore
 from thawd.guest.said import harmless, text
 from thawd.nurseries import helpers
 
@@ -27,188 +28,14 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 _READ_BYTES: Final = 64 * 1024
-_LATEST_US: Final = 253_402_300_799_000_000
-"""The end of year 9999: a line's time is what user code wrote, and no calendar goes further."""
 
 TAKEN: Final = b"taken "
 """Begins the payload of the PING that goes before each event; the invocation's number follows."""
 SIGN_OF_LIFE_S: Final = 5.0
 """How long an agent may take to answer that PING; it takes 0.1 to 1 ms. Its guest may share a processor with many others,
 but a guest that is silent for this long does not come back, and the event can still go to another machine."""
-_LOG_BURST_BYTES: Final = 16 << 20
-_LOG_BYTES_PER_S: Final = 1 << 20
-"""How much a machine may log: at once, and in the long run. Lines beyond it are lost and counted; the log says how many."""
-_LOG_LINE_BYTES: Final = 128
-"""Added to the text of each line: the JSON around it in the file, and the time of the event loop."""
-_SLICE: Final = 64
-"""Frames taken before other tasks have their turn: a line costs some 20 us, and one read may hold thousands."""
 
 _Answer = TypeVar("_Answer", bound=wire.Message)
-
-
-class InitFailure(GuestError):
-    """The function's init failed; `error_type`, `body` as the runtime posted them."""
-
-    def __init__(self, failed: wire.InitFailed) -> None:
-        super().__init__(failed.message)
-        self.error_type = failed.error_type
-        self.body = failed.body
-        self.duration_us = failed.duration_us
-
-
-class RestoreFailure(GuestError):
-    """A restore step or an after-restore hook failed: this machine must be killed."""
-
-    def __init__(self, failed: wire.RestoreFailed) -> None:
-        super().__init__(failed.message)
-        self.error_type = failed.error_type
-        self.body = failed.body
-        self.steps = failed.steps
-
-
-class RuntimeExited(GuestError):
-    """The runtime process ended while an invocation was running."""
-
-    def __init__(self, exited: wire.Exited) -> None:
-        super().__init__(exited.reason or "exited without providing a reason")
-        self.exited = exited
-
-
-@frozen(kw_only=True)
-class LogLine:
-    """One line the guest wrote. `stream` is the invocation's number, 0 outside of any; time in microseconds."""
-
-    timestamp_us: int
-    source: wire.LogSource
-    text: str
-    stream: int
-
-
-@frozen(kw_only=True)
-class Reply:
-    """The runtime's answer to an invocation. `error_type` is None for a response."""
-
-    body: bytes
-    error_type: str | None = None
-    content_type: str = "application/json"
-
-
-@define(eq=False)
-class GuestInvocation:
-    """One invocation under way in the guest."""
-
-    stream: int
-    _session: GuestSession
-    _on_taken: Callable[[], None]
-    _limit: trio.CancelScope
-    """Ends the wait for the agent's first sign of life."""
-    _taken: trio.Event = field(factory=trio.Event)
-    _begun: bool = False
-    _head: wire.Response | wire.FunctionError | None = None
-    _body: bytearray = field(factory=bytearray)
-    _reply: Reply | None = None
-    _done: wire.Done | None = None
-    _replied: trio.Event = field(factory=trio.Event)
-    _finished: trio.Event = field(factory=trio.Event)
-
-    async def taken(self) -> None:
-        """Wait until the agent has shown that it takes the event. Raises the failure that ended the session before.
-
-        This costs no round trip: the agent answers a PING that was sent with the event. An invocation that ends before
-        has not begun, so its event may be given to another machine.
-        """
-        with trio.CancelScope(deadline=self._limit.deadline) as self._limit:
-            await self._taken.wait()
-        if self._limit.cancelled_caught:
-            self._session.silent()
-        if not self._begun:
-            raise self._session.failure()
-
-    async def reply(self) -> Reply:
-        """Wait for the response or the error. Raises `RuntimeExited`, `GuestError`, `MachineDied`."""
-        await self._replied.wait()
-        if self._reply is None:
-            raise self._session.failure()
-        return self._reply
-
-    async def done(self) -> wire.Done:
-        """Wait until the runtime asks for the next invocation. Raises `RuntimeExited`, `GuestError`, `MachineDied`."""
-        await self._finished.wait()
-        if self._done is None:
-            raise self._session.failure()
-        return self._done
-
-    def _take(self, frame: wire.Frame) -> None:
-        if not self._begun:
-            self._begun = True
-            self._limit.deadline = math.inf
-            self._on_taken()
-            self._taken.set()
-        match frame.kind:
-            case wire.Kind.PONG:
-                pass
-            case wire.Kind.RESPONSE | wire.Kind.ERROR if self._head is not None:
-                raise wire.WireError("a second response to one invocation")
-            case wire.Kind.RESPONSE:
-                self._head = wire.Response.decode(frame.payload)
-            case wire.Kind.ERROR:
-                self._head = wire.FunctionError.decode(frame.payload)
-            case wire.Kind.PAYLOAD:
-                if self._reply is not None:
-                    raise wire.WireError("a response goes on after its end")
-                self._body += frame.payload
-                if len(self._body) > wire.MAX_BODY:
-                    raise wire.WireError(f"response exceeds {wire.MAX_BODY} bytes")
-                if frame.end:
-                    self._complete()
-            case _:  # DONE
-                if self._reply is None:
-                    raise wire.WireError("done without a response")
-                self._done = harmless(wire.Done.decode(frame.payload))
-                self._finished.set()
-
-    def _complete(self) -> None:
-        head = self._head
-        if head is None:
-            raise wire.WireError("response body without a head")
-        if isinstance(head, wire.FunctionError):
-            self._reply = Reply(body=bytes(self._body), error_type=head.error_type)
-        else:
-            self._reply = Reply(body=bytes(self._body), content_type=head.content_type)
-        self._replied.set()
-
-    def _abandon(self) -> None:
-        self._taken.set()
-        self._replied.set()
-        self._finished.set()
-
-
-@define(eq=False)
-class _LogAllowance:
-    """How much a machine may log: a bucket that fills with time.
-
-    Once it is empty a second's worth must be in it before lines are taken again, so that a flood is cut into few pieces.
-    """
-
-    lost: int = 0
-    """Lines since the last one that was taken."""
-    _left: float = _LOG_BURST_BYTES
-    _at: float = field(factory=trio.current_time)
-
-    def takes(self, size: int) -> bool:
-        now = trio.current_time()
-        filled = self._left + (now - self._at) * _LOG_BYTES_PER_S
-        self._left, self._at = min(filled, _LOG_BURST_BYTES), now
-        needed = size + _LOG_LINE_BYTES
-        if self._left < max(needed, _LOG_BYTES_PER_S if self.lost else 0):
-            self.lost += 1
-            return False
-        self._left -= needed
-        return True
-
-
-def _ignore(_line: LogLine) -> None:
-    """Drop a log line: the sink of a session without a listener."""
 
 
 def _nothing() -> None:
@@ -220,7 +47,7 @@ class GuestSession:
     """The channel of one machine. Made by `open_session`, which owns its reading task."""
 
     _stream: trio.abc.Stream
-    on_log: Callable[[LogLine], None] = _ignore
+    lines: Lines = field(factory=Lines)
     ended: trio.Event = field(factory=trio.Event)
     """Set when the channel has ended; `failure()` says why."""
     _failure: GuestError | MachineDied | None = None
@@ -230,9 +57,6 @@ class GuestSession:
     _sending: trio.Lock = field(factory=trio.Lock)
     _hello: wire.Hello | None = None
     _nonce: str = ""
-    _allowance: _LogAllowance = field(factory=_LogAllowance)
-    lost_lines: int = 0
-    """Log lines beyond what a machine may log."""
     _answers: trio.MemorySendChannel[wire.Frame] = field(init=False)
     _answered: trio.MemoryReceiveChannel[wire.Frame] = field(init=False)
 
@@ -367,10 +191,11 @@ class GuestSession:
         failure: GuestError | MachineDied = MachineDied("the machine closed its channel")
         try:
             while data := await self._stream.receive_some(_READ_BYTES):
-                for number, frame in enumerate(self._decoder.feed(data), start=1):
-                    self._take(frame)
-                    if number % _SLICE == 0:
-                        await trio.lowlevel.checkpoint()
+                for frame in self._decoder.feed(data):
+                    if frame.kind is wire.Kind.LOG:
+                        await self.lines.hear(frame)
+                    else:
+                        self._take(frame)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         except wire.WireError as error:
@@ -381,7 +206,7 @@ class GuestSession:
             failure = GuestError(f"the guest's channel could not be read: {error!r}")
         finally:
             with suppress(Exception):  # the listener may be what ended this session
-                self._tell_lost()
+                self.lines.tell_lost()
         self._end(failure)
 
     def _take(self, frame: wire.Frame) -> None:
@@ -389,15 +214,11 @@ class GuestSession:
         if kind in {wire.Kind.RESPONSE, wire.Kind.ERROR, wire.Kind.PAYLOAD, wire.Kind.DONE}:
             invocation = self._invocations.get(frame.stream)
             if invocation is not None:
-                invocation._take(frame)  # noqa: SLF001 - one module, two halves of one thing
+                invocation.take(frame)
         elif kind is wire.Kind.PONG and frame.payload.startswith(TAKEN):
             number = int.from_bytes(frame.payload[len(TAKEN) :], "big")
             if (invocation := self._invocations.get(number)) is not None:
-                invocation._take(frame)  # noqa: SLF001
-        elif kind is wire.Kind.LOG:
-            if self._allowance.takes(len(frame.payload)):
-                self._tell_lost()
-                self._log_line(frame)
+                invocation.take(frame)
         elif kind is wire.Kind.EXITED:
             # During init and restore the agent says more (INIT_FAILED, RESTORE_FAILED) before this.
             self._end(RuntimeExited(harmless(wire.Exited.decode(frame.payload))))
@@ -414,47 +235,21 @@ class GuestSession:
             except trio.BrokenResourceError:
                 pass
 
-    def _log_line(self, frame: wire.Frame) -> None:
-        timestamp_us, source, line = wire.decode_log(frame.payload)
-        self.on_log(
-            LogLine(
-                timestamp_us=min(timestamp_us, _LATEST_US),
-                source=source,
-                text=line.decode(errors="replace"),
-                stream=frame.stream,
-            )
-        )
-
-    def _tell_lost(self) -> None:
-        """Say in the log how many lines of a flood were lost."""
-        lost, self._allowance.lost = self._allowance.lost, 0
-        if lost:
-            self.lost_lines += lost
-            limit = f"more than {_LOG_BYTES_PER_S >> 20} MiB a second"
-            self.on_log(
-                LogLine(
-                    timestamp_us=time.time_ns() // 1000,
-                    source=wire.LogSource.AGENT,
-                    text=f"{lost} log lines were lost: {limit}",
-                    stream=wire.MACHINE_STREAM,
-                )
-            )
-
     def _end(self, failure: GuestError | MachineDied) -> None:
         if self._failure is None:
             self._failure = failure
         self.ended.set()
         self._answers.close()
         for invocation in list(self._invocations.values()):
-            invocation._abandon()  # noqa: SLF001
+            invocation.abandon()
 
 
 @asynccontextmanager
 async def open_session(
-    stream: trio.abc.Stream, *, on_log: Callable[[LogLine], None] = _ignore
+    stream: trio.abc.Stream, *, on_log: Callable[[LogLine], None] = ignore
 ) -> AsyncIterator[GuestSession]:
     """A session over a machine's channel; its reading task ends with this scope."""
-    session = GuestSession(stream, on_log)
+    session = GuestSession(stream, Lines(on_log))
     # Callers tell an InitFailure from a RestoreFailure by class, so errors must leave as they are.
     async with helpers() as nursery:
         nursery.start_soon(session._read)  # noqa: SLF001

@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 
 from thawd.catalog.models import State
 from thawd.errors import SnapshotError, ThawError
-from thawd.guest.session import InitFailure
+from thawd.guest.failures import InitFailure
 from thawd.invoke.outcome import Invocation, NotRun, Outcome, Reason, failed, function_error
 from thawd.invoke.refusal import needs_snapshot, refusal_by_state, refusal_of
 from thawd.invoke.run import NotBegun, run

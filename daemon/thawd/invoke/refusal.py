@@ -9,7 +9,7 @@ from thawd.catalog.models import FunctionVersion, State
 from thawd.catalog.states import RESTORING
 from thawd.environments.limits import StartTimeout
 from thawd.fleet.pool import Deleted, NoCapacity
-from thawd.guest.session import RestoreFailure, RuntimeExited
+from thawd.guest.failures import RestoreFailure, RuntimeExited
 from thawd.invoke.outcome import NotRun, Reason
 
 if TYPE_CHECKING:

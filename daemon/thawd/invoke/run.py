@@ -13,13 +13,14 @@ from attrs import evolve
 from thaw_agent import wire
 from thawd.environments.lines import end_line, report_line, start_line, timeout_line
 from thawd.errors import ThawError
-from thawd.guest.session import GuestInvocation, RuntimeExited
+from thawd.guest.failures import RuntimeExited
 from thawd.invoke.outcome import Answered, Invocation, function_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from thawd.environments.environment import Environment, Start
+    from thawd.guest.invocation import GuestInvocation
 
 _RETIRING_ERRORS: Final = frozenset({"Function.ResponseSizeTooLarge"})
 """Posted errors after which the runtime is in no state to go on."""

@@ -23,8 +23,8 @@ from thawd.catalog.states import RESTORING
 from thawd.environments.limits import StartTimeout
 from thawd.environments.snapshot import take_snapshot
 from thawd.errors import CatalogError, SnapshotError, ThawError
+from thawd.guest.failures import InitFailure, RuntimeExited
 from thawd.guest.said import LONGEST_CAUSE, cause, text
-from thawd.guest.session import InitFailure, RuntimeExited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
