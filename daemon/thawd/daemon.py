@@ -10,11 +10,17 @@ From the outside in, each owning what is below it::
       fleet        nursery        every machine in service is a task of it
       publisher    nursery        every version that is being published
       invoker      nursery        every invocation under way
+      collector    task           frees what nothing needs
       servers      nursery        one task a listener, one a connection
 
 Start-up is a handshake: `task_status.started()` comes when every listener accepts. At the end the order is reversed:
 no new connections; requests and invocations, those included whose client has gone, get `limits.drain_seconds`; what
 has not ended then is answered with 503; machines are killed and files closed.
+
+Few things may end the tree before that: an error of the start (settings, lock, listeners, catalog, engine); a listening
+socket that fails for another reason than a lack of descriptors; a bug of ours outside of the guarded tasks. Guarded are a
+machine's life (`fleet.pool`), a publish, an invocation, a guest's reader (`guest.session`), a request and a connection:
+whatever one of them raises is its own end alone, and is logged. A log line that cannot be written is lost and counted.
 """
 
 from __future__ import annotations

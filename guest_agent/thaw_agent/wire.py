@@ -143,11 +143,6 @@ class Decoder:
         self._buffer = bytearray()
         self._synchronised = False
 
-    @property
-    def at_boundary(self) -> bool:
-        """Nothing of an unfinished frame is held: the state in which a snapshot may be taken."""
-        return not self._buffer
-
     def reset(self) -> None:
         """The other end went away: forget the half frame and wait for the next `SYNC`."""
         self._buffer.clear()

@@ -323,7 +323,6 @@ async def test_statistics_are_plausible(engine, template, scratch):
         statistics = guest.machine.statistics()
 
         assert 1 << 20 < statistics.private_bytes <= statistics.resident_bytes
-        assert statistics.proportional_bytes <= statistics.resident_bytes
         assert statistics.cpu_s > 0
         assert statistics.timings_ms
         assert all(ms >= 0 for ms in statistics.timings_ms.values())

@@ -1,4 +1,4 @@
-"""What the clone test can find, in the words of a report."""
+"""The clone test's rules, in the words of a report."""
 
 from __future__ import annotations
 

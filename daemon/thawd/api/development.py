@@ -1,4 +1,4 @@
-"""What Lambda's API does not have and a developer wants: a function's log, a start taken apart, clones side by side."""
+"""thawd's own operations for developers: a function's log, a start taken apart, clones side by side."""
 
 from __future__ import annotations
 

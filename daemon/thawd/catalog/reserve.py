@@ -1,8 +1,8 @@
 """A little room kept free beside the catalog, for the moment when the disk is full.
 
-What a full disk must not stop is the catalog saying so: a version that could not be made has to become Failed, and not
-stay Pending until somebody clears up. The reserve is a file of zeros; it is given up when SQLite finds no room, and laid
-in again once writing works.
+The catalog must be able to say that the disk is full: a version that could not be made has to become Failed then, and not
+to stay Pending until room was made. The reserve is a file of zeros. It is given up when SQLite finds no room, and laid in
+again once writing works.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BYTES: Final = 256 * 1024
 
 @define
 class Reserve:
-    """The file at `path`. No method raises for what the file system refuses."""
+    """The file at `path`. No method raises an `OSError`."""
 
     path: Path
     _laid_in: bool = False

@@ -64,7 +64,7 @@ def of_function(
 
 
 def report_of(subject: str, observed: Observed) -> Report:
-    """What the observations say."""
+    """A report of the observations."""
     comparison = None if observed.failure else compare(observed.events, observed.starts)
     found = list(page.findings(observed))
     if comparison is not None:

@@ -34,7 +34,7 @@ def default_state() -> Path:
 
 def ensure_image(directory: Path, terminal: Terminal) -> None:
     """Build the guest image if it is not there."""
-    import trio  # noqa: PLC0415 - whoever has a daemon elsewhere needs neither
+    import trio  # noqa: PLC0415 - not needed where a daemon answers
 
     from thawd.images.store import ImageStore  # noqa: PLC0415 - and on Windows it cannot be imported
 

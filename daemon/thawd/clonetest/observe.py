@@ -1,4 +1,4 @@
-"""The clone test's machines: cold starts, clones of each, the same events to all. What they did is judged elsewhere.
+"""The clone test's machines: cold starts, clones of each, the same events to all. `thaw_check.clones` judges them.
 
 Every cold start is a snapshot of its own in a scratch directory; nothing of it enters the catalog, the pool or the
 version's log. One machine runs at a time: clones that compete for processors would differ in their clocks alone.
@@ -63,7 +63,7 @@ async def observe_clones(
         fixers_off: Renew nothing in the function's process: what AWS would give.
 
     Raises:
-        ThawError: A machine, an image or the guest failed. What the function itself does wrong is an observation.
+        ThawError: A machine, an image or the guest failed. A fault of the function itself is an observation.
     """
     if fixers_off:
         host = evolve(host, skip_fixers={version.function_name: _EVERYTHING})

@@ -68,7 +68,7 @@ class VmmProcess:
         return self._popen.wait()
 
     def memory(self) -> dict[str, int]:
-        """Bytes by name (`Rss`, `Pss`, `Private_Dirty`, ...) from smaps_rollup; 0.7 ms for a clone of 64 MiB.
+        """Bytes by name (`Rss`, `Private_Dirty`, ...) from smaps_rollup; 0.7 ms for a clone of 64 MiB.
 
         Raises `MachineDied`.
         """
@@ -149,7 +149,7 @@ async def run_vmm(
             popen.wait()
         if pidfd >= 0:
             os.close(pidfd)
-        with suppress(OSError):  # a record without its process means nobody
+        with suppress(OSError):  # a record without its process does no harm
             record.unlink()
 
 

@@ -35,7 +35,7 @@ async def initialised(host: Host, version: FunctionVersion) -> AsyncIterator[Env
     Raises `InitFailure`, `StartTimeout`, `EngineError`.
     """
     disk = await host.ready_disk(version.code.sha256)
-    await host.ensure_base(version)  # made once an image: not a part of this start's time
+    await host.ensure_base(version)  # made once for an image: not a part of this start's time
     began = trio.current_time()
     async with host.base_clone(version, code=disk.path) as machine:
         await machine.resume()
@@ -45,7 +45,7 @@ async def initialised(host: Host, version: FunctionVersion) -> AsyncIterator[Env
 
 @asynccontextmanager
 async def cold(host: Host, version: FunctionVersion) -> AsyncIterator[Environment]:
-    """A kernel boot and an init: what every start would cost without snapshots. For comparison only."""
+    """A kernel boot and an init, which every start would need without snapshots. For comparison only."""
     image = host.images.find(version.runtime)
     memory = guest_memory_mib(version.memory_mib, version.ephemeral_mib)
     disk = await host.ready_disk(version.code.sha256)
@@ -126,7 +126,7 @@ def init_request(
 async def greet(session: GuestSession, *, deadline_s: float) -> None:
     """Wait until the agent answers: at once in a clone of the base, after a boot in a cold machine.
 
-    Raises `StartTimeout`: an emulated processor that went astray is silent for ever, and must not hold a place.
+    Raises `StartTimeout`: an emulated processor that lost its way is silent for ever, and must not hold a place.
     """
     try:
         with trio.fail_after(deadline_s):

@@ -63,7 +63,7 @@ def end_line(request_id: str) -> str:
 
 
 def timeout_line(request_id: str, timeout_s: float, *, at_s: float) -> str:
-    """What stands in the log of an invocation that ran out of time."""
+    """The line of an invocation that ran out of time."""
     at = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return f"{at} {request_id} Task timed out after {timeout_s:.2f} seconds"
 

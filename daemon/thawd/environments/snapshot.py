@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Taken:
-    """A snapshot in its scratch directory, and what the guest said when it was ready for it."""
+    """A snapshot in its scratch directory, and the guest's report when it was ready for it."""
 
     snapshot: Snapshot
     ready: wire.SnapshotReady

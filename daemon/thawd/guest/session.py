@@ -1,8 +1,7 @@
 """One machine's channel, as the daemon sees it: requests with an answer, log lines as they come.
 
-`open_session` owns one reading task. Whatever breaks the channel (end of file, a frame that is none, a FAULT) is
-recorded once and raised in everything that waits or is asked for later, so that a dead machine is noticed by its
-user and never takes the daemon down.
+`open_session` owns one reading task. The first thing that breaks the channel (end of file, an invalid frame, a FAULT) is
+recorded, and raised in every wait and every later call. So the user of a dead machine notices it, and the daemon lives on.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ _READ_BYTES: Final = 64 * 1024
 TAKEN: Final = b"taken "
 """Begins the payload of the PING that goes before each event; the invocation's number follows."""
 SIGN_OF_LIFE_S: Final = 5.0
-"""How long an agent may take to answer that PING, which it does in 0.1 to 1 ms. Its guest may share a processor with much
-else, but one that is silent for this long has gone astray, and the event can still go to another machine."""
+"""How long an agent may take to answer that PING; it takes 0.1 to 1 ms. Its guest may share a processor with many others,
+but a guest that is silent for this long does not come back, and the event can still go to another machine."""
 
 _Answer = TypeVar("_Answer", bound=wire.Message)
 
 
 def _nothing() -> None:
-    """Take no notice."""
+    """Do nothing."""
 
 
 @define(eq=False)
@@ -50,7 +49,7 @@ class GuestSession:
     _stream: trio.abc.Stream
     lines: Lines = field(factory=Lines)
     ended: trio.Event = field(factory=trio.Event)
-    """Set when the channel is of no use any more; `failure()` says why."""
+    """Set when the channel has ended; `failure()` says why."""
     _failure: GuestError | MachineDied | None = None
     _decoder: wire.Decoder = field(factory=wire.Decoder)
     _invocations: dict[int, GuestInvocation] = field(factory=dict)
@@ -121,9 +120,9 @@ class GuestSession:
     async def invoke(
         self, request: wire.Invoke, event: bytes, *, on_taken: Callable[[], None] = _nothing
     ) -> GuestInvocation:
-        """Hand an event to the runtime; wait for what comes of it on the returned object.
+        """Hand an event to the runtime; the returned object waits for its answer.
 
-        `on_taken` is called when the agent takes the event, before anything that the invocation writes or answers. Raises
+        `on_taken` is called when the agent takes the event, before any line or answer of the invocation. Raises
         `GuestError`, `MachineDied` when the session has ended or the agent does not read: then it was not taken.
         """
         if self.ended.is_set():
@@ -133,7 +132,7 @@ class GuestSession:
         self._next_stream += 1
         self._invocations[invocation.stream] = invocation
         number = invocation.stream.to_bytes(4, "big")
-        # The PING goes first: an agent that has not answered it has done nothing of what came after it.
+        # The PING goes first: an agent that has not answered it has not read the frames after it.
         ping = wire.encode(wire.Kind.PING, TAKEN + number)
         head = request.encode(stream=invocation.stream)
         body = wire.encode_body(event, stream=invocation.stream)
@@ -150,7 +149,7 @@ class GuestSession:
         return invocation
 
     def silent(self) -> None:
-        """End the session of an agent that gives no sign of life."""
+        """End the session of an agent that does not answer."""
         self._end(MachineDied(f"the guest agent was silent for {SIGN_OF_LIFE_S:g} s"))
 
     def forget(self, invocation: GuestInvocation) -> None:
@@ -202,7 +201,7 @@ class GuestSession:
         except wire.WireError as error:
             failure = GuestError(f"the guest broke the protocol: {error}")
         except Exception as error:  # noqa: BLE001
-            # What a guest says, and whoever listens to it, costs this guest at most. The tree above goes on.
+            # A fault in a guest's frames, or in their listener, costs this guest at most. The tree above goes on.
             _log.exception("session.crashed")
             failure = GuestError(f"the guest's channel could not be read: {error!r}")
         finally:

@@ -72,7 +72,7 @@ def _remove_stale(path: Path) -> None:
         except FileNotFoundError:
             return
         except OSError as error:
-            if error.errno != errno.EAGAIN:  # a full backlog: somebody is there
+            if error.errno != errno.EAGAIN:  # a full backlog: a daemon is there
                 raise ConfigError(f"Cannot use {path}: {error.strerror}") from error
     raise ConfigError(
         f"Another daemon answers on {path}",

@@ -40,8 +40,8 @@ async def run(
     """Run an invocation on a leased environment; says whether it may be used again (`reusable`).
 
     `answer` is called once, as soon as there is one: END, REPORT and the environment's return wait for the runtime to
-    ask for its next invocation. Raises `NotBegun`, unless this is the `last` machine to be tried, and whatever ended the
-    session.
+    ask for its next invocation. Raises `NotBegun`, unless this is the `last` machine to be tried, and the error that
+    ended the session.
     """
     request_id, version, log = invocation.request_id, invocation.version, environment.log
     lines = _Lines(environment, invocation)
@@ -157,7 +157,7 @@ class _Lines:
 
 @contextmanager
 def _unless_begun(lines: _Lines, *, last: bool) -> Iterator[None]:
-    """Raise `NotBegun` for whatever ends an invocation that the agent has not taken."""
+    """Raise `NotBegun` for an error that ends an invocation which the agent has not taken."""
     try:
         yield
     except (ThawError, trio.TooSlowError) as error:

@@ -1,10 +1,9 @@
 """From a Pending version to an Active one: init, before-snapshot hooks, snapshot, catalog row.
 
-Publishing runs in the background; what came of it is in the catalog and in the version's log. A version whose init
+Publishing runs in the background; its result is in the catalog and in the version's log. A version whose init
 fails is Failed with the function's own error in `StateReason`, which Lambda hides in the logs.
 
-A snapshot is never all there is of a version: when it is refused, lost or damaged it is made again from the version's
-code, under the same number. Such a version is Pending (`Restoring`) meanwhile, and Inactive if that fails; then the next
+A snapshot that is refused, lost or damaged is made again from the version's code, under the same number. Such a version is Pending (`Restoring`) meanwhile, and Inactive if that fails; then the next
 use, or the next start of the daemon, tries once more.
 """
 
@@ -104,9 +103,9 @@ class Publisher:
             self._nursery.start_soon(self._publish, version, task)
 
     async def make_again(self, version: FunctionVersion, reason: str) -> FunctionVersion:
-        """Make a version's snapshot again, or wait for whoever does; returns the version as it is then.
+        """Make a version's snapshot again, or wait if that is under way; returns the version as it is then.
 
-        `reason` says what is wrong with the snapshot there is. Raises `CatalogError` when the version is gone, or its
+        `reason` says what is wrong with its present snapshot. Raises `CatalogError` when the version is gone, or its
         state cannot be written.
         """
         key = (version.function_name, version.version)
@@ -227,7 +226,7 @@ class Publisher:
             task.ended.set()
 
     async def _try(self, version: FunctionVersion) -> _Ending:
-        """Make the snapshot; whatever goes wrong is an ending of this version, and of nothing else."""
+        """Make the snapshot. Any error is the ending of this version, and of nothing else."""
         try:
             await self.make_snapshot(version)
         except InitFailure as failure:
@@ -272,7 +271,7 @@ class Publisher:
         return ending
 
     async def _record(self, version: FunctionVersion, ending: _Ending) -> bool:
-        """Write how publishing ended, as soon as the catalog can be written: a full disk gets room some time.
+        """Write how publishing ended. While the catalog cannot be written (a full disk), try again and again.
 
         False when the version is gone; its snapshot then goes too.
         """

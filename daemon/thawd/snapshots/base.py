@@ -1,7 +1,7 @@
 """Base snapshots: a booted guest whose agent is up, and nothing of any function.
 
-There is one an image and size of the machine. Every start begins with one, so that a kernel boots once an image and
-not once a start.
+There is one for each image, engine and size of machine. Every start begins with one, so that a kernel boots once for an
+image and not at each start.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Holds back the process's other Python threads from the end of `freeze` until `thaw` has renewed what is shared.
+"""Holds back the process's other Python threads from the end of `freeze` until `thaw` has renewed the generators.
 
-A restored machine runs all threads of the function at once. The main thread renews the generators that live in the
-process, but it comes to that by way of the runtime client's HTTP answer; meanwhile a thread that draws from `random` or
-OpenSSL would get what every other clone gets. So from the snapshot on each of them stops at its next line. A thread that
+A restored machine runs all threads of the function at once. The main thread renews the generators of the process, but only
+after the runtime client's HTTP answer. Until then a thread that draws from `random` or OpenSSL would get the same as in
+every other clone. So from the snapshot on each thread stops at its next line. A thread that
 is inside a C function finishes that call first.
 
 Needs `sys.monitoring` (Python 3.12). A process without other threads pays nothing. A thread that is stopped while it holds

@@ -1,7 +1,7 @@
 """The two ends of a snapshot: `Session.freeze` runs last before it, `Session.thaw` first after it.
 
 AWS's hook registry runs before-snapshot hooks last in, first out, and after-restore hooks first in, first out
-(snapshot_restore_py 1.0). Whoever registers first is therefore outermost at both ends: this module, which is imported
+(snapshot_restore_py 1.0). The first to register is therefore outermost at both ends: this module, which is imported
 before the function's code.
 """
 

@@ -1,4 +1,4 @@
-"""What no fixer touches, and a person should know of: reported at freeze, never changed.
+"""Values that no fixer touches and a person should know of: reported at freeze, never changed.
 
 Values that the function keeps (an instance id made at import, the time it started) are the function's own, and only
 its author can say whether clones may share them. They are found by provenance: the value of a global in the

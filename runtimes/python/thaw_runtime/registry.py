@@ -1,4 +1,4 @@
-"""The fixers: what one is, how they are found, and how they are run before the snapshot and after the restore.
+"""The fixers: their interface, how they are found, and how they run before the snapshot and after the restore.
 
 A library's fixer is a module in `fixers/` **named as the library is imported**, with a `fixer = SomeFixer()` in it.
 It is loaded when the library is first imported and not before. A module whose name begins with an underscore belongs
@@ -41,7 +41,7 @@ class Absent(Exception):
 
 
 class Context:
-    """What a fixer is given at freeze: the objects it asked for, and the notes for the report."""
+    """A fixer's input at freeze: the objects it asked for, and the notes for the report."""
 
     def __init__(self, instances: dict[type, list[Any]]) -> None:
         self._instances = instances
@@ -86,10 +86,10 @@ class Fixer:
         """Before the snapshot. Raises `Absent`, `Unsupported`."""
 
     def remark(self, context: Context) -> None:
-        """After `freeze`: notes that have to be looked for. What this raises is counted and stops nothing."""
+        """After `freeze`: notes that have to be looked for. An error of it is counted and stops nothing."""
 
     def thaw(self, draw: Draw) -> str | None:
-        """After the restore. What it returns is the report's detail."""
+        """After the restore. The returned text is the report's detail."""
         raise NotImplementedError
 
 
@@ -165,7 +165,7 @@ class Registry:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know: what no fixer renews, and what the report could not look at."""
+        """Notes for a person: values that no fixer renews, and objects that the report could not look at."""
         return [*self._notes, *self.diagnosis.notes()]
 
     def freeze(self) -> None:
@@ -194,7 +194,7 @@ class Registry:
         self._raise_for_essentials()
 
     def report(self) -> list[dict[str, Any]]:
-        """What each fixer did, in the order in which they run."""
+        """Each fixer's result, in the order in which they run."""
         return [entry.report() for entry in self._entries.values()]
 
     def _rehearse(self) -> None:
@@ -211,7 +211,7 @@ class Registry:
                 entry.elapsed_us += took
 
     def _remark(self, context: Context) -> None:
-        """What only reports. Nothing of it can fail the publish: each part is guarded by itself."""
+        """The reports. None of them can fail the publish: each is guarded by itself."""
         for entry, fixer in self._active():
             with self.diagnosis.guard():
                 fixer.remark(context)

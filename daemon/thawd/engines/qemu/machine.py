@@ -124,7 +124,6 @@ class QemuMachine(Machine):
         return MachineStatistics(
             pid=self.pid,
             resident_bytes=memory["Rss"],
-            proportional_bytes=memory["Pss"],
             private_bytes=memory["Private_Dirty"],
             cpu_s=self._process.cpu_s(),
             timings_ms=dict(self.timings_ms),
@@ -222,7 +221,7 @@ class QemuMachine(Machine):
         raise await death(self._process, self._console, during=command)
 
     def _give_up(self, what: str, limit_s: float) -> MachineDied:
-        """Kill a process that is silent: whoever waits for it or finds it in a pool must learn of it."""
+        """Kill a process that is silent, so that its callers and its pool learn of it."""
         _log.warning("machine.silent", pid=self.pid, what=what, limit_s=limit_s)
         self.kill()
         return MachineDied(
@@ -231,7 +230,7 @@ class QemuMachine(Machine):
 
 
 def _store(state: int, memory: Path, memory_mode: int, snapshot: Snapshot) -> None:
-    """Make what was saved durable and give it its final modes. In a worker thread, for fsync blocks."""
+    """Make the saved files durable and give them their final modes. In a worker thread, for fsync blocks."""
     os.fchmod(state, 0o400)
     os.fsync(state)
     descriptor = os.open(memory, os.O_RDONLY | os.O_CLOEXEC)
