@@ -8,8 +8,10 @@ before the function's code.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from thaw_runtime.control import Control
     from thaw_runtime.recording import Recorder
 
+EX_SOFTWARE: Final = 70
+"""The exit status of a process that cannot be made unique (sysexits.h)."""
 _THAW_MESSAGE_MS: Final = 5_000
 """The agent queues the message before it lets this process run; waiting at all means that something is wrong."""
 
@@ -105,24 +109,33 @@ class Session:
             self._control.send(self._report(protocol.FROZEN, self._before))
         # What lives now is never scanned again: a collection in a clone does not touch, and so copy, these pages.
         gc.freeze()
-        self._gate.close()
+        self._gate.close(per_thread=self._registry.per_thread)
 
     def thaw(self) -> None:
         """The first after-restore hook. Raises `ThawFailed` or `ControlError`: this machine must be killed."""
         secret = self._control.thaw(timeout_ms=_THAW_MESSAGE_MS)
         began = time.perf_counter_ns()
+        draw = Draw(secret)
         try:
-            self._registry.thaw(Draw(secret))
+            self._registry.thaw(draw)
         except Exception:
             self._control.send(self._report(protocol.THAWED, self._after))
             raise
         finally:
             self.elapsed_us = (time.perf_counter_ns() - began) // 1000
-            self._gate.open()
+            self._gate.open(partial(self._thaw_thread, draw) if self._registry.per_thread else None)
 
     def finish(self) -> None:
         """The last after-restore hook: tells the agent what ran."""
         self._control.send(self._report(protocol.THAWED, self._after))
+
+    def _thaw_thread(self, draw: Draw) -> None:
+        """In another thread, at a line of its own: nothing may be raised there."""
+        try:
+            self._registry.thaw_thread(draw.another())
+        except Exception as error:
+            os.write(2, f"thaw_runtime: {error}\n".encode(errors="replace"))
+            os._exit(EX_SOFTWARE)
 
     def _clock_after_restore_hooks(self) -> None:
         hooks = self._hooks.get_after_restore()

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from thaw_runtime import leftovers, plain, provenance
+from thaw_runtime import atfork, leftovers, plain, provenance
 from thaw_runtime.bundle import Bundle
 from thaw_runtime.diagnosis import Diagnosis
 from thaw_runtime.draw import Draw
@@ -92,6 +92,13 @@ class Fixer:
         """After the restore. What it returns is the report's detail."""
         raise NotImplementedError
 
+    def thaw_thread(self, draw: Draw) -> None:
+        """The same for what a library keeps for each thread: called in every other thread, before its next line.
+
+        Only for threads that live in the snapshot; the main thread has had `thaw`. It runs wherever the thread
+        happens to be, several threads' in any order, so it takes no lock and changes nothing of other threads'.
+        """
+
 
 class Entry:
     """One loaded fixer and what became of it."""
@@ -159,6 +166,7 @@ class Registry:
         """Watch for imports. Nothing is loaded for a library that is not imported."""
         if "*" not in self._skip:
             provenance.start()
+            atfork.start()
         self._finder.install()
         for name in self._by_library:
             self._finder.watch(name, partial(self._load_for, name))
@@ -184,6 +192,7 @@ class Registry:
         with self.diagnosis.guard():
             self._remark(context)
         provenance.stop()
+        atfork.stop()
         self._rehearse()
         self._raise_for_essentials()
 
@@ -192,6 +201,25 @@ class Registry:
         for entry, fixer in self._active():
             entry.run(partial(fixer.thaw, draw))
         self._raise_for_essentials()
+
+    @property
+    def per_thread(self) -> bool:
+        """Is there anything that each thread has to renew for itself?"""
+        return any(type(fixer).thaw_thread is not Fixer.thaw_thread for _, fixer in self._active())
+
+    def thaw_thread(self, draw: Draw) -> None:
+        """Renew what libraries keep for the calling thread. Raises `ThawFailed`.
+
+        Nothing is reported: the report is long gone when an idle worker comes to this.
+        """
+        for entry, fixer in self._active():
+            try:
+                fixer.thaw_thread(draw)
+            except Exception as error:
+                if entry.essential:
+                    raise ThawFailed(
+                        f"a thread could not be made unique ({entry.name}: {plain.described(error)})"
+                    ) from error
 
     def report(self) -> list[dict[str, Any]]:
         """What each fixer did, in the order in which they run."""
@@ -223,7 +251,7 @@ class Registry:
                     )
         self._notes = context.notes
         if provenance.recording():
-            self._notes += leftovers.notes(self._bundle, self.diagnosis)
+            self._notes += leftovers.notes(self._bundle, self.diagnosis, self._by_library)
         self._bundle.forget()
 
     def _active(self) -> list[tuple[Entry, Fixer]]:
