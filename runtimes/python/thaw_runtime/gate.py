@@ -88,7 +88,7 @@ class Gate:
 
     def open(self, renew: Callable[[], None] | None = None) -> None:
         """Let them run; with `close(per_thread=True)` each calls `renew` first. It must not raise."""
-        if not self._tools:
+        if not self._lock.locked():
             return
         self._renew = renew
         if renew is None:

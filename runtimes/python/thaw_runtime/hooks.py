@@ -8,7 +8,6 @@ before the function's code.
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import time
 from functools import partial
@@ -23,11 +22,10 @@ from thaw_runtime.registry import Registry, ThawFailed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from thaw_runtime.children import Children
     from thaw_runtime.control import Control
     from thaw_runtime.recording import Recorder
 
-EX_SOFTWARE: Final = 70
-"""The exit status of a process that cannot be made unique (sysexits.h)."""
 _THAW_MESSAGE_MS: Final = 5_000
 """The agent queues the message before it lets this process run; waiting at all means that something is wrong."""
 
@@ -58,11 +56,17 @@ class Session:
     """This process's part in one snapshot and its restores."""
 
     def __init__(
-        self, control: Control, registry: Registry, recorder: Recorder | None = None
+        self,
+        control: Control,
+        registry: Registry,
+        recorder: Recorder | None = None,
+        children: Children | None = None,
     ) -> None:
         self._control = control
         self._registry = registry
         self._recorder = recorder
+        self._children = children
+        self._of_children: list[str] = []
         self._before: list[dict[str, Any]] = []
         self._after: list[dict[str, Any]] = []
         self._hooks: Any = None
@@ -103,6 +107,8 @@ class Session:
                 with self._registry.diagnosis.guard():
                     self._recorder.keep_globals()
             self._registry.freeze()
+            if self._children is not None:
+                self._of_children = self._children.freeze()
             self._clock_after_restore_hooks()
         finally:
             self.elapsed_us = (time.perf_counter_ns() - began) // 1000
@@ -112,30 +118,25 @@ class Session:
         self._gate.close(per_thread=self._registry.per_thread)
 
     def thaw(self) -> None:
-        """The first after-restore hook. Raises `ThawFailed` or `ControlError`: this machine must be killed."""
+        """The first after-restore hook. Raises what means that this machine must be killed: `ThawFailed`, `ChildFailed`, `ControlError`."""
         secret = self._control.thaw(timeout_ms=_THAW_MESSAGE_MS)
         began = time.perf_counter_ns()
         draw = Draw(secret)
         try:
             self._registry.thaw(draw)
+            if self._children is not None:
+                self._children.thaw(draw)
         except Exception:
             self._control.send(self._report(protocol.THAWED, self._after))
             raise
         finally:
             self.elapsed_us = (time.perf_counter_ns() - began) // 1000
-            self._gate.open(partial(self._thaw_thread, draw) if self._registry.per_thread else None)
+            renew = partial(self._registry.thaw_thread_or_end, draw)
+            self._gate.open(renew if self._registry.per_thread else None)
 
     def finish(self) -> None:
         """The last after-restore hook: tells the agent what ran."""
         self._control.send(self._report(protocol.THAWED, self._after))
-
-    def _thaw_thread(self, draw: Draw) -> None:
-        """In another thread, at a line of its own: nothing may be raised there."""
-        try:
-            self._registry.thaw_thread(draw.another())
-        except Exception as error:
-            os.write(2, f"thaw_runtime: {error}\n".encode(errors="replace"))
-            os._exit(EX_SOFTWARE)
 
     def _clock_after_restore_hooks(self) -> None:
         hooks = self._hooks.get_after_restore()
@@ -156,5 +157,5 @@ class Session:
             version=self._version,
             fixers=self._registry.report(),
             hooks=hooks,
-            notes=[*self._registry.notes, *recorded],
+            notes=[*self._of_children, *self._registry.notes, *recorded],
         )

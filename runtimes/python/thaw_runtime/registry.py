@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import ModuleType
 
+EX_SOFTWARE: Final = 70
+"""The exit status of a process that cannot be made unique (sysexits.h)."""
 Result = Literal["ok", "skipped", "failed", "absent"]
 _FOLDER: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixers")
 
@@ -158,18 +160,24 @@ class Registry:
         self._always = [name for name in names if name.startswith("_")]
         self._by_library = [name for name in names if not name.startswith("_")]
         self._finder = PostImport()
-        self._bundle = Bundle()
+        self.bundle = Bundle()
         self._notes: list[str] = []
+        self.frozen = False
         self.diagnosis = Diagnosis()
 
     def start(self) -> None:
         """Watch for imports. Nothing is loaded for a library that is not imported."""
-        if "*" not in self._skip:
+        if not self.is_off:
             provenance.start()
             atfork.start()
         self._finder.install()
         for name in self._by_library:
             self._finder.watch(name, partial(self._load_for, name))
+
+    @property
+    def is_off(self) -> bool:
+        """Are all fixers left out?"""
+        return "*" in self._skip
 
     @property
     def notes(self) -> list[str]:
@@ -178,6 +186,7 @@ class Registry:
 
     def freeze(self) -> None:
         """Find everything that will have to be renewed. Raises `ThawFailed` when an essential fixer cannot."""
+        self.frozen = True
         self._finder.remove()
         for name in self._always:
             self._load(name)
@@ -221,6 +230,14 @@ class Registry:
                         f"a thread could not be made unique ({entry.name}: {plain.described(error)})"
                     ) from error
 
+    def thaw_thread_or_end(self, draw: Draw) -> None:
+        """The same at a line of the function's own, where nothing may be raised: ends the process."""
+        try:
+            self.thaw_thread(draw.another())
+        except Exception as error:
+            os.write(2, f"thaw_runtime: {error}\n".encode(errors="replace"))
+            os._exit(EX_SOFTWARE)
+
     def report(self) -> list[dict[str, Any]]:
         """What each fixer did, in the order in which they run."""
         return [entry.report() for entry in self._entries.values()]
@@ -251,8 +268,8 @@ class Registry:
                     )
         self._notes = context.notes
         if provenance.recording():
-            self._notes += leftovers.notes(self._bundle, self.diagnosis, self._by_library)
-        self._bundle.forget()
+            self._notes += leftovers.notes(self.bundle, self.diagnosis, self._by_library)
+        self.bundle.forget()
 
     def _active(self) -> list[tuple[Entry, Fixer]]:
         entries = self._entries.values()
