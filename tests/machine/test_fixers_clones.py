@@ -133,6 +133,11 @@ def test_other_threads_share_nothing(daemon: Daemon, tmp_path: Path) -> None:
     check(daemon, "threads", folder, ("threads",))
 
 
+def test_child_processes_share_nothing(daemon: Daemon, tmp_path: Path) -> None:
+    """A program and a fork that live in the snapshot, with hooks of their own."""
+    check(daemon, "children", function(tmp_path / "code", ("children",)), ("children",))
+
+
 @pytest.mark.long
 def test_a_tracer_shares_nothing(daemon: Daemon, tmp_path: Path) -> None:
     """ddtrace, whose threads run from its import on."""
