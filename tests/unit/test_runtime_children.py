@@ -139,6 +139,30 @@ register_after_restore(ask)
     assert "<string>:7" in note
 
 
+def test_a_fork_does_not_keep_the_door_open(tmp_path):
+    """A program that starts after the freeze finds nobody to take part with."""
+    forking = """
+import os, subprocess, sys, time
+variables = dict(os.environ)
+alive, end = os.pipe()
+if os.fork() == 0:
+    os.close(end)
+    os.read(alive, 1)
+    os._exit(0)
+from snapshot_restore_py import register_after_restore
+def late():
+    subprocess.run([sys.executable, "-c", "import thaw_runtime.start, sys; print('threads', len(sys._current_frames()))"], env=variables)
+register_after_restore(late)
+"""
+    with Runtime(tmp_path, forking, start={}) as runtime:
+        runtime.receive()
+        runtime.agent.send(THAW)
+        out, err = runtime.answer_restore_next()
+
+    assert err == ""
+    assert "threads 1" in out
+
+
 def test_with_all_fixers_left_out_children_are_named_and_left_alone(tmp_path):
     with Runtime(tmp_path, function(), start={"skip_fixers": ["*"]}) as runtime:
         _, frozen = runtime.receive()

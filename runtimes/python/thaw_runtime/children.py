@@ -119,6 +119,12 @@ class Children:
         if failures:
             raise ChildFailed("; ".join(f"child process {p}: {w}" for p, w in failures.items()))
 
+    def leave(self) -> None:
+        """In a forked child: let go of its copy of the socket, which would answer when its parent's is closed."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
     def _saw(self, pid: int, caller: FrameType) -> None:
         if len(self._places) < _MOST_STARTED:
             self._places[pid] = self._bundle.line_of(caller) or _outside(caller)

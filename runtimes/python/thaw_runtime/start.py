@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from thaw_runtime.children import Children
     from thaw_runtime.registry import Registry
 
 DESCRIPTOR: Final = "THAW_CONTROL_FD"
@@ -74,7 +75,7 @@ def _open_session(descriptor: int) -> None:
         children.start()
         if not registry.is_off:
             invitation = children.invite([*left_out, *own])
-            os.register_at_fork(after_in_child=partial(_forked, registry, invitation))
+            os.register_at_fork(after_in_child=partial(_forked, registry, children, invitation))
     except Exception as error:
         _tell(f"thaw_runtime could not watch this process: {error!r}")
         session.refuse(f"thaw_runtime could not watch this process: {error!r}")
@@ -94,9 +95,10 @@ def _join(invitation: str) -> None:
         _tell(f"thaw_runtime could not start in a child process: {error!r}")
 
 
-def _forked(registry: Registry, invitation: str) -> None:
+def _forked(registry: Registry, children: Children, invitation: str) -> None:
     from thaw_runtime.child import forked
 
+    children.leave()
     forked(registry, invitation)
 
 
