@@ -40,6 +40,7 @@ _ABSENT_UNLESS_SET_HERE: Final = frozenset(
         "_X_AMZN_TRACE_ID",
         "_LAMBDA_TELEMETRY_LOG_FD",
         "THAW_CONTROL_FD",
+        "THAW_PARENT",
     }
 )
 """A function's own variables never have these names. Names that are always set below need not stand here."""

@@ -58,7 +58,6 @@ _MOST_SENT: Final = 256 * 1024
 _PIECE: Final = 16 * 1024
 _MOST_PARTS: Final = 1024
 """Buffers of one sendmsg(2): the kernel's own limit."""
-_FRAMES: Final = 80
 _OWN: Final = os.path.dirname(os.path.abspath(__file__)) + "/"
 _family: Final = _socket.socket.__dict__["family"].__get__
 
@@ -141,19 +140,7 @@ class Recorder:
         """The nearest line of the function's own code that led here, else of a library in its bundle, else nothing."""
         if frame is not None and (plain.text(frame.f_code.co_filename) or "").startswith(_OWN):
             return ""  # thaw_runtime's own question
-        library = ""
-        for _ in range(_FRAMES):
-            if frame is None:
-                break
-            file = plain.text(frame.f_code.co_filename) or ""
-            if self._bundle.holds(file):
-                root = next(root for root in self._bundle.roots if file.startswith(root))
-                place = f"{file.removeprefix(root)}:{frame.f_lineno}"
-                if self._bundle.is_own(file):
-                    return place
-                library = library or place
-            frame = frame.f_back
-        return library
+        return self._bundle.line_of(frame)
 
     def _tap_sending(self, kind: type, methods: tuple[str, ...]) -> None:
         for method in methods:
