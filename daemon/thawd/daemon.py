@@ -231,8 +231,14 @@ async def _listen(config: Config, doors: AsyncExitStack) -> list[trio.SocketList
 
 @contextmanager
 def _only_daemon(path: Path) -> Iterator[None]:
-    """Hold the state directory's lock. Raises `ConfigError` when another daemon has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Hold the state directory's lock. Raises `ConfigError` when another daemon has it, or it cannot be written."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"the state directory {path.parent} cannot be written: {error.strerror}",
+            hint=f"See `findmnt -T {path.parent}` and `df {path.parent}`, or choose another state_directory",
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

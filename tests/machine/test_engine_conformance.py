@@ -218,6 +218,13 @@ async def test_a_vmm_that_goes_silent_is_killed_at_its_next_command(engine, temp
         assert await guest.machine.wait() == -signal.SIGKILL
 
 
+async def test_a_vmm_that_goes_silent_while_its_guest_works_is_killed(engine, template, scratch):
+    async with clone(engine, template) as guest:
+        os.kill(guest.machine.pid, signal.SIGSTOP)
+        with trio.fail_after(BOOT_S):
+            assert await guest.machine.wait() == -signal.SIGKILL
+
+
 async def test_a_vmm_killed_while_it_boots(engine, spec, scratch):
     async with boot(engine, spec, scratch) as machine:
         os.kill(machine.pid, signal.SIGKILL)

@@ -76,7 +76,9 @@ async def take_snapshot(
                 host, version, Identity(), log, initialization_type="snap-start", trace=trace
             )
             limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
-            ready = await run_init(session, request, limit_s=limit_s, log=log)
+            # Inside too: when the machine is gone, so is the file that filled the disk.
+            with telling_a_full_disk(scratch):
+                ready = await run_init(session, request, limit_s=limit_s, log=log)
             if not isinstance(ready, wire.SnapshotReady):
                 raise GuestError("the guest agent did not make itself ready for a snapshot")
             if image.must_report and not ready.report:
@@ -84,5 +86,6 @@ async def take_snapshot(
                     f"{image.must_report} did not say what it froze: clones would not be unique",
                     hint=f"Build the guest image again: thaw image build {image.runtime}",
                 )
-            made = await machine.snapshot(target)
+            with telling_a_full_disk(scratch):
+                made = await machine.snapshot(target)
     return Taken(snapshot=made, ready=ready, image_digest=image.digest, code_disk=disk.digest)

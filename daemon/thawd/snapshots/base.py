@@ -146,13 +146,15 @@ class BaseSnapshots:
                 open_session(machine.channel()) as session,
             ):
                 try:
-                    with trio.fail_after(self._boot_deadline_s):
+                    # Inside too: when the machine is gone, so is the file that filled the disk.
+                    with telling_a_full_disk(scratch), trio.fail_after(self._boot_deadline_s):
                         await session.hello()
                         # One exchange warms the agent's own paths before they are frozen for all clones.
                         await session.ping(b"warm")
                 finally:
                     keep_console(machine.console_tail())
-                return await machine.snapshot(target)
+                with telling_a_full_disk(scratch):
+                    return await machine.snapshot(target)
 
     def _make_placeholder(self) -> None:
         """The code disk of a machine that has no function yet: a hole of the size every code disk has."""
