@@ -189,7 +189,7 @@ async def _build(
         )
         invoker = await stack.enter_async_context(open_invoker(fleet, publisher.make_again))
         publisher.recover()
-        collector = Collector(catalog, bundles, snapshots, bases, fleet.code_in_use)
+        collector = Collector(catalog, bundles, snapshots, bases, logs, fleet.code_in_use)
         tasks = await stack.enter_async_context(helpers())
         tasks.start_soon(collector.run)
 

@@ -154,6 +154,8 @@ def _load(machine: GuestMachine) -> Any:
     name, _, handler = str(machine.memory["handler"]).rpartition(".")
     # The bundle store keeps it beside the disk.
     with zipfile.ZipFile(machine.code.with_suffix(".zip")) as archive:
+        if f"{name}.py" not in archive.namelist():
+            raise ModuleNotFoundError(f"No module named {name!r}")
         module = types.ModuleType(name)
         exec(archive.read(f"{name}.py"), module.__dict__)  # noqa: S102 - the test's own function
     return getattr(module, handler)

@@ -88,7 +88,7 @@ async def test_a_functions_whole_life(daemon, thaw, code):
 async def test_a_version_that_fails_shows_the_daemons_own_log(daemon, thaw, code):
     Path(code).write_text("import no_such_module\n")
     async with daemon():
-        await thaw("function", "create", "broken", "--code", code)
+        await thaw("function", "create", "broken", "--code", code, "--handler", "app.handler")
         status, _, err = await thaw("publish", "broken")
         assert status == 1
         assert "thaw: broken:1: Failed (FunctionError): An error occurred during" in err
