@@ -48,6 +48,7 @@ FUNCTIONS: Final = "/2015-03-31/functions"
 ECHO: Final = "def handler(event, context):\n    return event\n"
 ROLE: Final = "arn:aws:iam::000000000000:role/any"
 _POLL_S: Final = 0.05
+_POLL_MOST_S: Final = 1.0
 
 
 async def _in_place(call: Any, *arguments: Any, **_: Any) -> Any:
@@ -215,8 +216,10 @@ class RunningDaemon:
     async def settled(self, name: str, version: str) -> dict[str, Any]:
         """A version's configuration once it is no longer Pending."""
         # As a client does, who has no other way.
+        wait_s = _POLL_S
         while (now := await self.configuration(name, version))["State"] == "Pending":  # noqa: ASYNC110
-            await trio.sleep(_POLL_S)
+            await trio.sleep(wait_s)
+            wait_s = min(2 * wait_s, _POLL_MOST_S)
         return now
 
     async def invoke(self, name: str, event: bytes = b"{}") -> httpx.Response:
