@@ -217,7 +217,7 @@ class RunningDaemon:
         """A version's configuration once it is no longer Pending."""
         # As a client does, who has no other way.
         wait_s = _POLL_S
-        while (now := await self.configuration(name, version))["State"] == "Pending":  # noqa: ASYNC110
+        while (now := await self.configuration(name, version))["State"] == "Pending":
             await trio.sleep(wait_s)
             wait_s = min(2 * wait_s, _POLL_MOST_S)
         return now
