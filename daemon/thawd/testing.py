@@ -26,7 +26,7 @@ from unittest.mock import patch
 
 import httpx
 import trio
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from thawd import daemon, runtimes
 from thawd.config import Config, TcpAddress, from_mapping
@@ -76,7 +76,7 @@ class FakeImages(ImageStore):
     """An image store with an image of each of these runtimes, none of which could be booted."""
 
     directory: Path = Path("images")
-    runtimes: tuple[str, ...] = ("python3.13",)
+    runtimes: tuple[str, ...] = field(factory=lambda: (runtimes.default().id,))
     digest: str = "0" * 64
 
     def list(self) -> list[Image]:
@@ -98,7 +98,7 @@ class FakeImages(ImageStore):
             initrd=self.directory / "initrd",
             root=self.directory / "root.erofs",
             kernel_version="6.0",
-            language_version="3.13",
+            language_version="1.0",
             packages={},
             size_bytes=1,
             built_at=0.0,
@@ -189,7 +189,7 @@ class RunningDaemon:
         """Create a function with SnapStart on."""
         body = {
             "FunctionName": name,
-            "Runtime": "python3.13",
+            "Runtime": runtimes.default().id,
             "Handler": "app.handler",
             "Role": ROLE,
             "Code": {"ZipFile": base64.b64encode(zipped(source)).decode()},
