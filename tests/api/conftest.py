@@ -6,7 +6,6 @@ The daemon is the real one over loopback TCP; its machines are pretended, and ru
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import re
@@ -17,10 +16,8 @@ from typing import TYPE_CHECKING
 import boto3
 import botocore.config
 import pytest
-import structlog
 import trio
 
-from thawd.telemetry.log import configure
 from thawd.testing import PythonFunction, running_daemon, zipped
 
 if TYPE_CHECKING:
@@ -53,7 +50,6 @@ def endpoint(tmp_path_factory):
     if live := os.environ.get("THAWD_TEST_ENDPOINT"):
         yield live
         return
-    configure("error", "logfmt", stream=io.StringIO())  # its log would mix with the tests' output
     started: SimpleQueue = SimpleQueue()
     folder = tmp_path_factory.mktemp("daemon")
     thread = threading.Thread(target=trio.run, args=(_run_daemon, folder, started))
@@ -62,7 +58,6 @@ def endpoint(tmp_path_factory):
     yield url
     token.run_sync_soon(stop.set)
     thread.join(timeout=10)
-    structlog.reset_defaults()
     assert not thread.is_alive()
 
 
