@@ -29,10 +29,12 @@ import fcntl
 import os
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 import trio
+from attrs import frozen
 
 from thawd.api.app import build
 from thawd.api.core import Core
@@ -56,10 +58,10 @@ from thawd.snapshots.store import SnapshotStore
 from thawd.telemetry.systemd import activated_sockets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Iterator
 
-    from thawd.config import Config
+    from thawd.config import Address, Config
+    from thawd.engines.machine import Engine
 
 _log = structlog.get_logger()
 
@@ -68,35 +70,68 @@ _EMULATION_FACTOR: Final = 20.0
 stretched by this, so that what initialises there does so here."""
 
 
+@frozen
+class Serving:
+    """A daemon that accepts clients: its parts, and the addresses that it was given (a port, where it asked for any)."""
+
+    core: Core
+    addresses: tuple[Address, ...]
+
+
+class Select(Protocol):
+    """Finds the engine of this host."""
+
+    async def __call__(
+        self, *, runtime_directory: Path, preference: str, cache_file: Path, images: ImageStore
+    ) -> Engine:
+        """See `thawd.engines.select.select_engine`."""
+
+
 async def run(
-    config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    config: Config,
+    *,
+    select: Select = select_engine,
+    open_images: Callable[[Path], ImageStore] = ImageStore,
+    task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, then drain. Raises `ThawError` when the daemon cannot start.
+
+    `thawd.testing` gives another `select` and another `open_images`.
 
     Once it serves the tree is shielded from the cancellation that ends it: a request under way needs its machine, and
     machines are tasks of the same tree. It ends by itself, from the listeners inwards.
     """
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        await nursery.start(_tree, config, stop)
-        task_status.started()
+        build = partial(_build, config, select, open_images, stop)
+        task_status.started(await nursery.start(_tree, build))
         try:
             await trio.sleep_forever()
         finally:
             stop.set()
 
 
-async def _tree(config: Config, stop: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
+async def _tree(
+    build: Callable[[Callable[[Serving], None]], Awaitable[None]],
+    *,
+    task_status: trio.TaskStatus[Serving],
+) -> None:
     with trio.CancelScope() as scope:
 
-        def serving() -> None:
+        def started(serving: Serving) -> None:
             scope.shield = True
-            task_status.started()
+            task_status.started(serving)
 
-        await _build(config, stop, serving)
+        await build(started)
 
 
-async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) -> None:
+async def _build(
+    config: Config,
+    select: Select,
+    open_images: Callable[[Path], ImageStore],
+    stop: trio.Event,
+    started: Callable[[Serving], None],
+) -> None:
     config.create_directories()
     state = config.state_directory
     async with AsyncExitStack() as stack:
@@ -111,13 +146,13 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         bundles = BundleStore(state / "code")
         bundles.prepare()
         _check_belongs(catalog, snapshots, bundles)
-        images = ImageStore(config.images_directory)
+        images = open_images(config.images_directory)
         if not images.list():
             # Serving begins all the same: images are built while the daemon runs, too.
             _log.warning("image.none", directory=str(images.directory), hint="thaw image build")
         logs = LogBook(state / "logs", config.limits.log_retention_mib << 20)
         stack.callback(logs.close)
-        engine = await select_engine(
+        engine = await select(
             runtime_directory=config.runtime_directory,
             preference=config.engine,
             cache_file=state / "engine.json",
@@ -160,39 +195,39 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         )
         invoker = await stack.enter_async_context(open_invoker(fleet, publisher.make_again))
         publisher.recover()
-        collector = Collector(catalog, bundles, snapshots, bases, fleet.code_in_use)
+        collector = Collector(catalog, bundles, snapshots, bases, logs, fleet.code_in_use)
         tasks = await stack.enter_async_context(helpers())
         tasks.start_soon(collector.run)
 
         server = Server(guard=Guard(config.allowed_hosts))
-        app = build(
-            Core(
-                catalog=catalog,
-                bundles=bundles,
-                logs=logs,
-                images=images,
-                host=host,
-                fleet=fleet,
-                publisher=publisher,
-                invoker=invoker,
-                collector=collector,
-                region=config.region,
-                account_id=config.account_id,
-                health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
-                statistics=lambda: {
-                    "fleet": fleet.statistics(),
-                    "invoker": invoker.statistics(),
-                    "publisher": publisher.statistics(),
-                    "collector": collector.statistics(),
-                    "catalog": catalog.statistics(),
-                    "http": server.statistics(),
-                    "logs": logs.statistics(),
-                },
-            )
+        core = Core(
+            catalog=catalog,
+            bundles=bundles,
+            logs=logs,
+            images=images,
+            host=host,
+            fleet=fleet,
+            publisher=publisher,
+            invoker=invoker,
+            collector=collector,
+            region=config.region,
+            account_id=config.account_id,
+            health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
+            statistics=lambda: {
+                "fleet": fleet.statistics(),
+                "invoker": invoker.statistics(),
+                "publisher": publisher.statistics(),
+                "collector": collector.statistics(),
+                "catalog": catalog.statistics(),
+                "http": server.statistics(),
+                "logs": logs.statistics(),
+            },
         )
+        app = build(core)
         async with doors, trio.open_nursery() as nursery:
             await nursery.start(partial(server.serve, listeners, app, render_error=app.refuse))
-            serving()
+            names = [listener.socket.getsockname() for listener in listeners]
+            started(Serving(core, tuple(_address(name) for name in names)))
             await stop.wait()
             nursery.start_soon(server.shutdown, config.limits.drain_seconds)
             nursery.start_soon(invoker.drain, config.limits.drain_seconds)
@@ -227,6 +262,15 @@ async def _listen(config: Config, doors: AsyncExitStack) -> list[trio.SocketList
                     listener = await open_tcp_listener(host, port)
                     listeners.append(await doors.enter_async_context(listener))
     return listeners
+
+
+def _address(name: str | bytes | tuple[str, int]) -> Address:
+    """A socket's own name as an address."""
+    return (
+        UnixAddress(Path(os.fsdecode(name)))
+        if isinstance(name, str | bytes)
+        else TcpAddress(*name[:2])
+    )
 
 
 @contextmanager

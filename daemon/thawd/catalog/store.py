@@ -286,6 +286,13 @@ class Catalog:
         )
         return bool(rows)
 
+    def deleted_functions(self) -> set[str]:
+        """The names of functions that there have been, and are not now."""
+        rows = self._rows(
+            "SELECT function_name FROM numbering WHERE function_name NOT IN (SELECT name FROM functions)"
+        )
+        return {name for (name,) in rows}
+
     def is_new(self) -> bool:
         """Whether nothing was ever written to it."""
         return not self._rows("SELECT 1 FROM numbering LIMIT 1")

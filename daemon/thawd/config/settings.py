@@ -139,7 +139,7 @@ class LimitsConfig:
     """Requests and invocations may go on this long when the daemon is told to stop, in seconds."""
 
     log_retention_mib: int = field(default=64, validator=_at_least(1))
-    """Log lines kept for each function, in MiB; the oldest go first."""
+    """Log lines kept for each function, and for all deleted functions together, in MiB; the oldest go first."""
 
 
 @frozen(kw_only=True)

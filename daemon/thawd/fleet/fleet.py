@@ -212,8 +212,8 @@ class Fleet:
             self._balance()
 
     def code_in_use(self) -> set[str]:
-        """Digests (base64) of the code that pools start machines with."""
-        return {pool.version.code.sha256 for pool in self._pools}
+        """Digests (base64) of the code of machines, and of those that somebody waits for."""
+        return {pool.version.code.sha256 for pool in self._pools if not pool.empty}
 
     def statistics(self) -> FleetStatistics:
         """Figures of this moment."""

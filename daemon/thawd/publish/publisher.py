@@ -130,7 +130,16 @@ class Publisher:
                 case State.PENDING:
                     self.publish(version)
                 case State.ACTIVE | State.INACTIVE if reason := self._refusal(version):
-                    self.publish(self._begin_again(version, reason))
+                    try:
+                        self.publish(self._begin_again(version, reason))
+                    except CatalogError as error:
+                        # It is found out again when it is first used.
+                        _log.error(
+                            "version.not_recovered",
+                            function=version.function_name,
+                            version=version.version,
+                            reason=str(error),
+                        )
 
     async def forget(self, function_name: str, version: str | None = None) -> None:
         """A function, or one version of it, was deleted: stop publishing it, end its machines, free its snapshots."""
