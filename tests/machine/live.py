@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 from attrs import define, field
 
 from thawd.cli.client import Client, check_socket
@@ -137,6 +138,14 @@ class Daemon:
 
     def client(self) -> Client:
         return Client(self.socket)
+
+    def statistics(self) -> dict[str, Any]:
+        """The daemon's figures of this moment."""
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://d"
+        ) as http:
+            figures: dict[str, Any] = http.get("/thaw/v1/statistics").json()
+            return figures
 
 
 def create(

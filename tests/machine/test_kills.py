@@ -30,7 +30,7 @@ def load(images: Path, tmp_path: Path) -> Iterator[Load]:
         daemon = Daemon(tmp_path, Path(folder) / "r", images, 'engine = "qemu-tcg"\n')
         daemon.start()
         try:
-            yield Load(daemon, random.Random(SEED))  # noqa: S311 - a test that can be repeated
+            yield Load(daemon, random.Random(SEED))
         finally:
             daemon.stop()
 
