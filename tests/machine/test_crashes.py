@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from live import FUNCTIONS, Daemon, alive, call, create, failed, kill_machine, publish, wait_until
+from live import (
+    FUNCTIONS,
+    Daemon,
+    alive,
+    call,
+    create,
+    failed,
+    kill_machine,
+    last_log,
+    publish,
+    wait_until,
+)
 
 from thawd.cli.client import DaemonRefused
 
@@ -111,7 +122,7 @@ def test_a_client_that_hangs_up_leaves_nothing_and_loses_nothing(mortal: Daemon)
     wait_until(lambda: _running(mortal) == 0, what="the invocation ended by itself")
 
     with mortal.client() as client:
-        lines = [entry["message"] for entry in client.logs("f", version="1", lines=3)]
+        lines = last_log(client, "f")
         assert lines[-1].startswith("REPORT"), lines
         assert "Status" not in lines[-1]
 
