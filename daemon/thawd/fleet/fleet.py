@@ -293,7 +293,13 @@ class Fleet:
             pass
 
     def _evict(self) -> bool:
-        """Retire one environment that rests; False when none does."""
+        """Retire the environment that can best be done without; False when none rests.
+
+        What only starts, and for nobody, goes first: it must not take the place of one that has served.
+        """
+        if any(pool.end_start() for pool in self._pools):
+            self._evictions += 1
+            return True
         least = first_to_go(one for pool in self._pools for one in pool.resting())
         if least is None:
             return False

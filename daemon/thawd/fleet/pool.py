@@ -251,6 +251,14 @@ class Pool:
         """Environments that no invocation has."""
         return [*self._idle, *self._ready]
 
+    def end_start(self) -> bool:
+        """End the youngest start that nobody waits for; False when somebody waits for each."""
+        if len(self._starting) <= len(self._waiters):
+            return False
+        life, _ = self._starting.popitem()
+        life.end()
+        return True
+
     def evict(self, environment: Environment) -> None:
         """Retire an environment of this pool that rests; no effect on any other."""
         if environment in self._idle or environment in self._ready:
@@ -422,9 +430,8 @@ class Pool:
     def _empty_stock(self, reason: str) -> None:
         for environment in self.resting():
             self._retire(environment, reason)
-        for life in list(self._starting)[len(self._waiters) :]:
-            del self._starting[life]
-            life.end()
+        while self.end_start():
+            pass
         self._settle()
 
     def _retire(self, environment: Environment, reason: str) -> None:

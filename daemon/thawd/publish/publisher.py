@@ -198,6 +198,7 @@ class Publisher:
                 _log.warning("snapshot.unknown", path=str(path), reason=str(error))
                 continue
             _log.error("snapshot.unknown", function=name, version=number, set_aside=str(aside))
+        self._snapshots.remove_empty_functions()
 
     async def _publish(self, version: FunctionVersion, task: _Task) -> None:
         key = (version.function_name, version.version)

@@ -201,6 +201,11 @@ class SnapshotStore:
         with suppress(OSError):
             (self.directory / "functions" / function_name).rmdir()
 
+    def remove_empty_functions(self) -> None:
+        """Remove what is left of every function without snapshots: of a daemon that died while it deleted one."""
+        for path in (self.directory / "functions").glob("*"):
+            self.remove_function(path.name)
+
     def bases(self) -> list[Path]:
         """Every base snapshot on disk."""
         return sorted((self.directory / "base").glob("*"))
