@@ -44,6 +44,9 @@ _LOG_LINE_BYTES: Final = 128
 _SLICE: Final = 64
 """Frames taken before other tasks have their turn: a line costs some 20 us, and one read may hold thousands."""
 
+_LONGEST_FAULT: Final = 200
+"""Characters of an agent's own words that clients get; the daemon's log has all of them."""
+
 _Answer = TypeVar("_Answer", bound=wire.Message)
 
 
@@ -65,6 +68,10 @@ class RestoreFailure(GuestError):
         self.error_type = failed.error_type
         self.body = failed.body
         self.steps = failed.steps
+
+
+class AgentFault(GuestError):
+    """The agent in the guest said that it cannot go on. The function alone shares a machine with it."""
 
 
 class RuntimeExited(GuestError):
@@ -403,8 +410,10 @@ class GuestSession:
             # During init and restore the agent says more (INIT_FAILED, RESTORE_FAILED) before this.
             self._end(RuntimeExited(harmless(wire.Exited.decode(frame.payload))))
         elif kind is wire.Kind.FAULT:
-            message = text(wire.Fault.decode(frame.payload).message, longest=4000)
-            self._end(GuestError(f"the guest agent failed: {message}"))
+            fault = harmless(wire.Fault.decode(frame.payload))
+            _log.error("guest.agent_failed", reason=fault.message, trace=fault.trace)
+            said = (fault.message.splitlines() or [""])[0]
+            self._end(AgentFault(f"the guest agent failed: {text(said, longest=_LONGEST_FAULT)}"))
         elif kind is wire.Kind.HELLO and wire.Hello.decode(frame.payload).nonce != self._nonce:
             pass  # an agent that greets on its own, or the answer to an earlier host
         else:

@@ -7,19 +7,22 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+import structlog
 import trio
 from attrs import evolve
 
 from thaw_agent import wire
 from thawd.environments.lines import end_line, report_line, start_line, timeout_line
 from thawd.errors import ThawError
-from thawd.guest.session import GuestInvocation, RuntimeExited
+from thawd.guest.session import AgentFault, GuestInvocation, RuntimeExited
 from thawd.invoke.outcome import Answered, Invocation, function_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from thawd.environments.environment import Environment, Start
+
+_log = structlog.get_logger()
 
 _RETIRING_ERRORS: Final = frozenset({"Function.ResponseSizeTooLarge"})
 """Posted errors after which the runtime is in no state to go on."""
@@ -87,6 +90,16 @@ async def run(
             error_type="Runtime.ExitError",
         )
         outcome = function_error(invocation, "Runtime.ExitError", exit_message(exited.exited))
+    except AgentFault as fault:
+        if not lines.begun:
+            raise
+        # The function had begun, and nothing else runs beside the agent: a client that tries again on a 500, as SDKs do,
+        # would do to the next machine what was done to this one.
+        _log.error("invocation.agent_failed", request_id=request_id, reason=str(fault))
+        lines.end(status="error", error_type="Runtime.ExitError")
+        outcome = function_error(
+            invocation, "Runtime.ExitError", "Runtime exited without providing a reason"
+        )
     except trio.Cancelled:
         # The daemon stops, and has waited for this invocation as long as it may.
         lines.end(status="failure")
