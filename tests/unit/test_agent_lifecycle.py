@@ -184,6 +184,15 @@ class TestSnapshot:
         assert "cgroup.freeze=1" in bed.system.calls
         assert {"clock", "entropy", "identity", "code", "freeze", "sockets"} <= ready.steps.keys()
 
+    def test_a_function_that_cannot_be_brought_to_a_standstill_has_failed_its_init(self, bed):
+        bed.start("snap-start")
+        bed.system.fails.add("cgroup.freeze=1")
+        bed.client().ask("GET", f"{RUNTIME}/restore/next")
+        failed = wire.InitFailed.decode(bed.take(wire.Kind.INIT_FAILED).payload)
+
+        assert failed.error_type == "Sandbox.Failure"
+        assert "step freeze failed" in failed.message
+
     def test_what_was_printed_comes_before_it_and_nothing_after(self, tmp_path):
         with shell(tmp_path, "echo whole; printf half; touch printed; sleep 60") as bed:
             bed.start("snap-start")

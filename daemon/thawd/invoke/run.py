@@ -7,7 +7,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-import structlog
 import trio
 from attrs import evolve
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from thawd.environments.environment import Environment, Start
-
-_log = structlog.get_logger()
 
 _RETIRING_ERRORS: Final = frozenset({"Function.ResponseSizeTooLarge"})
 """Posted errors after which the runtime is in no state to go on."""
@@ -90,12 +87,11 @@ async def run(
             error_type="Runtime.ExitError",
         )
         outcome = function_error(invocation, "Runtime.ExitError", exit_message(exited.exited))
-    except AgentFault as fault:
+    except AgentFault:
         if not lines.begun:
             raise
         # The function had begun, and nothing else runs beside the agent: a client that tries again on a 500, as SDKs do,
         # would do to the next machine what was done to this one.
-        _log.error("invocation.agent_failed", request_id=request_id, reason=str(fault))
         lines.end(status="error", error_type="Runtime.ExitError")
         outcome = function_error(
             invocation, "Runtime.ExitError", "Runtime exited without providing a reason"
