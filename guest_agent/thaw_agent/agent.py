@@ -51,7 +51,7 @@ _LONGEST_PLACE: Final = 300
 """Characters of an error's type, items of its stack trace and characters of each, where its body is cut."""
 _LONGEST_FAULT: Final = 500
 _MOST_EXITS: Final = 2048
-"""Processes that are taken leave of at once: of a fork bomb there is always one more."""
+"""Ended processes that are reaped at once: under a fork bomb there is always one more."""
 
 BASE: Final = "base"
 INIT: Final = "init"
@@ -369,13 +369,12 @@ class Agent:
     # Processes
 
     def _on_child_exit(self) -> None:
-        count = 0
-        for pid, status, most_bytes in itertools.islice(processes.reap(), _MOST_EXITS):
-            count += 1
+        ended = list(itertools.islice(processes.reap(), _MOST_EXITS))
+        for pid, status, most_bytes in ended:
             if self._runtime is not None and pid == self._runtime.pid:
                 memory = max(self._cgroup.most_bytes(), most_bytes)
                 self._on_exit(supervisor.exited(status, max_memory_bytes=memory))
-        if count == _MOST_EXITS:
+        if len(ended) == _MOST_EXITS:
             self._loop.after(0.0, self._on_child_exit)
 
     def _on_exit(self, gone: wire.Exited) -> None:

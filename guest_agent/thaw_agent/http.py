@@ -122,9 +122,10 @@ class Server:
         del self.connections[connection]
         self.connections[connection] = None
         self._bytes += grown
-        while self._bytes > self._most_bytes:
-            if not self._make_room(connection):
-                connection.close()
+        while self._bytes > self._most_bytes and self._make_room(connection):
+            pass
+        if self._bytes > self._most_bytes:
+            connection.close()
 
     def gone(self, connection: Connection, held: int) -> None:
         """This connection was closed, and what it held is given back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -516,6 +517,14 @@ class TestInvocations:
             assert (exited.signal, exited.reason) == (9, "signal: killed")
             assert exited.max_memory_bytes > 100_000
             assert bed.kinds() == []
+
+    def test_so_many_exits_that_there_is_always_one_more_do_not_hold_the_agent_up(
+        self, bed, monkeypatch
+    ):
+        monkeypatch.setattr("thaw_agent.processes.reap", lambda: itertools.repeat((2**22, 0, 0)))
+        bed.agent._on_child_exit()
+
+        assert bed.client().call("GET", "/nothing").status == 404
 
     def test_the_clock_is_stepped_when_the_machine_was_paused(self, bed):
         client = restored(bed)
