@@ -22,12 +22,19 @@ def hostile(client: Client) -> str:
     return "hostile"
 
 
+@pytest.fixture(scope="module")
+def neighbour(client: Client) -> str:
+    create(client, "neighbour", FUNCTIONS / "hostile")
+    publish(client, "neighbour")
+    return "neighbour"
+
+
 @pytest.fixture(autouse=True)
-def unaffected(client: Client, everything: str) -> Iterator[None]:
+def unaffected(client: Client, neighbour: str) -> Iterator[None]:
     """Another function is served before and after."""
-    call(client, everything)
+    assert call(client, neighbour, do="nothing") == "well"
     yield
-    call(client, everything)
+    assert call(client, neighbour, do="nothing") == "well"
 
 
 def test_connections_of_many_processes_are_bounded(client: Client, hostile: str) -> None:
@@ -43,7 +50,7 @@ def test_connections_of_many_processes_are_bounded(client: Client, hostile: str)
     [
         ("half_bodies", 404),
         ("year", "well"),
-        ("control", "well"),
+        ("control", 100),
         ("foreign", [400, 403, 403, 403, 403]),
     ],
 )
@@ -119,4 +126,4 @@ def test_lines_below_the_application_log_level_are_dropped(client: Client) -> No
         return [one["level"] for one in said if str(one.get("message")).startswith("told at")]
 
     wait_until(told, what="its lines are in the log")
-    assert told() == ["WARN", "ERROR"]
+    assert told() == ["WARNING", "ERROR"]

@@ -106,11 +106,18 @@ def do_year(event, context):
 
 
 def do_control(event, context):
-    """Nonsense on the socket to the agent."""
-    end = socket.socket(fileno=os.dup(int(os.environ["THAW_CONTROL_FD"])))
-    for nonsense in (b"", b"\0", b"\xff" * 60_000, b"{}", os.urandom(500)) * 20:
-        end.send(nonsense)
-    return "well"
+    """Nonsense on the socket to the agent, whose number nobody tells a function."""
+    sent = 0
+    for descriptor in range(3, 60):
+        try:
+            end = socket.socket(fileno=os.dup(descriptor))
+        except OSError:
+            continue
+        if end.family == socket.AF_UNIX:
+            for nonsense in (b"", b"\0", b"\xff" * 60_000, b"{}", os.urandom(500)) * 20:
+                end.send(nonsense)
+                sent += 1
+    return sent
 
 
 def do_foreign(event, context):
