@@ -83,6 +83,7 @@ def variables(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(init.memory_mib),
         "AWS_LAMBDA_INITIALIZATION_TYPE": init.initialization_type,
         "AWS_LAMBDA_LOG_FORMAT": init.log_format,
+        **({"AWS_LAMBDA_LOG_LEVEL": init.log_level} if init.log_level else {}),
         "LAMBDA_TASK_ROOT": TASK_ROOT,
         "LAMBDA_RUNTIME_DIR": RUNTIME_DIR,
     }

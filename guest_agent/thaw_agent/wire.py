@@ -291,6 +291,7 @@ class Init(Message):
     environment: dict[str, str] = field(default_factory=dict)
     region: str = "us-east-1"
     log_format: str = "Text"
+    log_level: str = ""  # for the runtime, with log_format JSON; "" for the runtime's own default
     log_group: str = ""
     log_stream: str = ""
     clock_ns: int
@@ -433,7 +434,8 @@ class Exited(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault(Message):
-    """The agent failed in a way it cannot answer for."""
+    """The agent failed in a way it cannot answer for. `message` is one line; `trace` is for the daemon's own log."""
 
     KIND = Kind.FAULT
     message: str
+    trace: str = ""

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog.testing
 import trio
 from attrs import define, field
 from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
@@ -283,6 +284,18 @@ async def test_whatever_ends_the_channel_fails_everyone_who_waits(
         with pytest.raises((GuestError, MachineDied)):
             await session.ping()
         assert session.ended.is_set()
+
+
+async def test_of_an_agents_fault_clients_get_one_line_and_the_daemons_log_all() -> None:
+    fault = wire.Fault(message="OSError: full\n  File x.py", trace="Traceback ...")
+    async with connected() as (session, guest, _):
+        with structlog.testing.capture_logs() as logged:
+            await guest.send(wire.SYNC, fault.encode())
+            await session.ended.wait()
+
+        assert str(session.failure()) == "the guest agent failed: OSError: full"
+    (entry,) = [one for one in logged if one["event"] == "guest.agent_failed"]
+    assert (entry["reason"], entry["trace"]) == (fault.message, fault.trace)
 
 
 async def test_late_frames_of_a_forgotten_invocation_are_dropped() -> None:

@@ -110,6 +110,7 @@ def init_request(
         environment=version.environment,
         region=host.region,
         log_format=version.log_format,
+        log_level=_log_level(version),
         log_group=version.log_group or f"/aws/lambda/{version.function_name}",
         log_stream=log.stream,
         clock_ns=time.time_ns(),
@@ -121,6 +122,13 @@ def init_request(
         skip_fixers=list(host.skip_fixers.get(version.function_name, ())),
         trace=trace,
     )
+
+
+def _log_level(version: FunctionVersion) -> str:
+    """What the runtime drops lines below. Only JSON lines have a level (Lambda, `ApplicationLogLevel`; INFO unless set)."""
+    if version.log_format != "JSON":
+        return ""
+    return version.application_log_level or "INFO"
 
 
 async def greet(session: GuestSession, *, deadline_s: float) -> None:

@@ -10,6 +10,7 @@ from attrs import frozen
 from thaw_agent import wire
 from thawd.errors import GuestError
 from thawd.files import telling_a_full_disk
+from thawd.guest.failures import InitFailure
 from thawd.guest.session import open_session
 
 from .identity import Identity
@@ -82,10 +83,18 @@ async def take_snapshot(
             if not isinstance(ready, wire.SnapshotReady):
                 raise GuestError("the guest agent did not make itself ready for a snapshot")
             if image.must_report and not ready.report:
-                raise GuestError(
-                    f"{image.must_report} did not say what it froze: clones would not be unique",
-                    hint=f"Build the guest image again: thaw image build {image.runtime}",
-                )
+                raise InitFailure(_early(image.must_report))
             with telling_a_full_disk(scratch):
                 made = await machine.snapshot(target)
     return Taken(snapshot=made, ready=ready, image_digest=image.digest, code_disk=disk.digest)
+
+
+def _early(reporter: str) -> wire.InitFailed:
+    """What a function did whose language's part had no chance to speak: images are verified, so it is not missing."""
+    return wire.InitFailed(
+        error_type="Runtime.InvalidStateTransition",
+        message=(
+            "the function asked for its next invocation before its init was over, or closed descriptors of its runtime: "
+            f"{reporter} did not say what it froze, and clones would not be unique. Leave the Runtime API to the runtime"
+        ),
+    )

@@ -30,6 +30,10 @@ class RestoreFailure(GuestError):
         self.steps = failed.steps
 
 
+class AgentFault(GuestError):
+    """The agent in the guest said that it cannot go on. The function alone shares a machine with it."""
+
+
 class RuntimeExited(GuestError):
     """The runtime process ended while an invocation was running."""
 

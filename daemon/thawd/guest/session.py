@@ -16,7 +16,7 @@ from attrs import define, field
 
 from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
-from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
+from thawd.guest.failures import AgentFault, InitFailure, RestoreFailure, RuntimeExited
 from thawd.guest.invocation import GuestInvocation
 from thawd.guest.lines import Lines, LogLine, ignore
 from thawd.guest.said import harmless, text
@@ -34,6 +34,9 @@ TAKEN: Final = b"taken "
 SIGN_OF_LIFE_S: Final = 5.0
 """How long an agent may take to answer that PING; it takes 0.1 to 1 ms. Its guest may share a processor with many others,
 but a guest that is silent for this long does not come back, and the event can still go to another machine."""
+
+_LONGEST_FAULT: Final = 200
+"""Characters of an agent's own words that clients get; the daemon's log has all of them."""
 
 _Answer = TypeVar("_Answer", bound=wire.Message)
 
@@ -223,8 +226,10 @@ class GuestSession:
             # During init and restore the agent says more (INIT_FAILED, RESTORE_FAILED) before this.
             self._end(RuntimeExited(harmless(wire.Exited.decode(frame.payload))))
         elif kind is wire.Kind.FAULT:
-            message = text(wire.Fault.decode(frame.payload).message, longest=4000)
-            self._end(GuestError(f"the guest agent failed: {message}"))
+            fault = harmless(wire.Fault.decode(frame.payload))
+            _log.error("guest.agent_failed", reason=fault.message, trace=fault.trace)
+            said = (fault.message.splitlines() or [""])[0]
+            self._end(AgentFault(f"the guest agent failed: {text(said, longest=_LONGEST_FAULT)}"))
         elif kind is wire.Kind.HELLO and wire.Hello.decode(frame.payload).nonce != self._nonce:
             pass  # an agent that greets on its own, or the answer to an earlier host
         else:

@@ -43,6 +43,10 @@ class Exit(Exception):
         self.code = code
 
 
+class AgentFails(Exception):
+    """Raised by a handler: the agent itself fails, and says this."""
+
+
 class HandlerError(Exception):
     """Raised by a handler: it raised an exception, which the runtime posts. `more` are further members of what it posts."""
 
@@ -241,6 +245,9 @@ class _Agent:
             await self._port.send_all(
                 wire.Exited(code=end.code, reason=f"exit status {end.code}").encode()
             )
+            return False
+        except AgentFails as fault:
+            await self._port.send_all(wire.Fault(message=str(fault), trace="Traceback").encode())
             return False
         done = wire.Done(duration_us=1234, max_memory_bytes=30 << 20)
         await self._port.send_all(

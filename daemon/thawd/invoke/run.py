@@ -13,7 +13,7 @@ from attrs import evolve
 from thaw_agent import wire
 from thawd.environments.lines import end_line, report_line, start_line, timeout_line
 from thawd.errors import ThawError
-from thawd.guest.failures import RuntimeExited
+from thawd.guest.failures import AgentFault, RuntimeExited
 from thawd.invoke.outcome import Answered, Invocation, function_error
 
 if TYPE_CHECKING:
@@ -88,6 +88,15 @@ async def run(
             error_type="Runtime.ExitError",
         )
         outcome = function_error(invocation, "Runtime.ExitError", exit_message(exited.exited))
+    except AgentFault:
+        if not lines.begun:
+            raise
+        # The function had begun, and nothing else runs beside the agent: a client that tries again on a 500, as SDKs do,
+        # would do to the next machine what was done to this one.
+        lines.end(status="error", error_type="Runtime.ExitError")
+        outcome = function_error(
+            invocation, "Runtime.ExitError", "Runtime exited without providing a reason"
+        )
     except trio.Cancelled:
         # The daemon stops, and has waited for this invocation as long as it may.
         lines.end(status="failure")
