@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from thawd.catalog.store import Catalog
     from thawd.code.bundles import BundleStore
     from thawd.logs.book import LogBook
+    from thawd.reserve import Reserve
     from thawd.snapshots.base import BaseSnapshots
     from thawd.snapshots.store import SnapshotStore
 
@@ -49,6 +50,7 @@ class Collector:
     _snapshots: SnapshotStore
     _bases: BaseSnapshots
     _logs: LogBook
+    _reserve: Reserve
     _code_in_use: Callable[[], set[str]]
     _nudged: trio.Event = field(factory=trio.Event)
     _unneeded_since: dict[str, float] = field(factory=dict)
@@ -73,6 +75,7 @@ class Collector:
         while True:
             self._nudged = trio.Event()
             try:
+                await trio.to_thread.run_sync(self._reserve.lay_in)
                 await self._free_bases()
                 await self._free_logs()
                 waiting = await self._free_code()

@@ -53,6 +53,7 @@ from thawd.invoke.invoker import open_invoker
 from thawd.logs.book import LogBook
 from thawd.nurseries import helpers
 from thawd.publish.publisher import open_publisher
+from thawd.reserve import MACHINE_BYTES, Reserve
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
 from thawd.telemetry.systemd import activated_sockets
@@ -150,7 +151,9 @@ async def _build(
         if not images.list():
             # Serving begins all the same: images are built while the daemon runs, too.
             _log.warning("image.none", directory=str(images.directory), hint="thaw image build")
-        logs = LogBook(state / "logs", config.limits.log_retention_mib << 20)
+        reserve = Reserve(state / "reserve", MACHINE_BYTES)
+        await trio.to_thread.run_sync(reserve.lay_in)
+        logs = LogBook(state / "logs", config.limits.log_retention_mib << 20, reserve)
         stack.callback(logs.close)
         engine = await select(
             runtime_directory=config.runtime_directory,
@@ -193,9 +196,11 @@ async def _build(
                 host, snapshots, catalog, fleet, concurrency=config.pool.publish_concurrency
             )
         )
-        invoker = await stack.enter_async_context(open_invoker(fleet, publisher.make_again))
+        invoker = await stack.enter_async_context(
+            open_invoker(fleet, publisher.make_again, reserve=reserve)
+        )
         publisher.recover()
-        collector = Collector(catalog, bundles, snapshots, bases, logs, fleet.code_in_use)
+        collector = Collector(catalog, bundles, snapshots, bases, logs, reserve, fleet.code_in_use)
         tasks = await stack.enter_async_context(helpers())
         tasks.start_soon(collector.run)
 

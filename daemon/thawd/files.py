@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import structlog
@@ -137,6 +137,18 @@ def is_full(path: Path) -> bool:
         return shutil.disk_usage(path).free < _FULL_BYTES
     except OSError:
         return False
+
+
+def require_room(path: Path, needed: int) -> None:
+    """Raise `EngineError` if the file system of an existing path has less room than what is about to be written."""
+    with suppress(OSError):
+        free = shutil.disk_usage(path).free
+        if free < needed:
+            raise EngineError(
+                f"there is no space left on the file system of {path}: {free >> 20} MiB are free, and about "
+                f"{needed >> 20} MiB are needed",
+                hint=_make_room(path),
+            )
 
 
 @contextmanager

@@ -14,11 +14,11 @@ import cattrs
 from attrs import define, evolve, field, frozen
 
 from thawd.errors import CatalogError
+from thawd.reserve import CATALOG_BYTES, Reserve
 
 from . import states
 from .errors import CodeMismatch, FunctionExists, FunctionNotFound, StaleRevision
 from .models import LATEST, Function, FunctionVersion, State
-from .reserve import Reserve
 from .schema import open_database
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ class Catalog:
     @classmethod
     def open(cls, path: Path, *, now: Callable[[], datetime] = _utc_now) -> Catalog:
         """Open or create the catalog at `path`, for this process alone. Raises `CatalogError`."""
-        return cls(path, open_database(path), Reserve(path.with_suffix(".reserve")), now)
+        return cls(
+            path, open_database(path), Reserve(path.with_suffix(".reserve"), CATALOG_BYTES), now
+        )
 
     def close(self) -> None:
         """Close the file."""

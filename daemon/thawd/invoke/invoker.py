@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from thawd.catalog.models import FunctionVersion
     from thawd.fleet.fleet import Fleet
     from thawd.fleet.pool import Pool
+    from thawd.reserve import Reserve
 
 _log = structlog.get_logger()
 
@@ -100,6 +101,7 @@ class Invoker:
     _nursery: trio.Nursery
     _fleet: Fleet
     _make_again: MakeAgain
+    _reserve: Reserve | None = None
     capacity_wait_s: float = 30.0
     queue_limit: int = QUEUED_BYTES
     _under_way: set[_Turn] = field(factory=set)
@@ -131,6 +133,8 @@ class Invoker:
         if refusal is not None:
             self._refused += 1
             return refusal
+        if self._reserve is not None:
+            self._reserve.ease()
         # Now and not in the task, which begins later: the pool knows if the version is deleted meanwhile.
         pool = None if needs_snapshot(version) else self._fleet.pool(version)
         turn = _Turn()
@@ -276,11 +280,15 @@ class _NotReady(ThawError):
 
 @asynccontextmanager
 async def open_invoker(
-    fleet: Fleet, make_again: MakeAgain, *, capacity_wait_s: float = 30.0
+    fleet: Fleet,
+    make_again: MakeAgain,
+    *,
+    reserve: Reserve | None = None,
+    capacity_wait_s: float = 30.0,
 ) -> AsyncIterator[Invoker]:
     """An invoker; invocations still running when this scope ends are given up."""
     async with trio.open_nursery() as nursery:
         try:
-            yield Invoker(nursery, fleet, make_again, capacity_wait_s)
+            yield Invoker(nursery, fleet, make_again, reserve, capacity_wait_s)
         finally:
             nursery.cancel_scope.cancel()

@@ -30,6 +30,8 @@ from thawd.catalog.models import LATEST
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from thawd.reserve import Reserve
+
 _log = structlog.get_logger()
 
 _LATEST_S: Final = 253_402_300_799.0
@@ -88,6 +90,8 @@ class LogBook:
 
     directory: Path
     retention_bytes: int = 16 << 20
+    reserve: Reserve | None = None
+    """Given up when a line finds no room: this is where a full disk is noticed first."""
     lost: int = 0
     """Lines that could not be written: the disk is full, or refuses. They reach followers all the same."""
     _failing: bool = False
@@ -124,10 +128,14 @@ class LogBook:
             self.lost += 1
             if not self._failing:
                 self._failing = True
+                if self.reserve is not None:
+                    self.reserve.give_up()
                 _log.error("logbook.cannot_write", path=str(self.path(*key)), reason=str(error))
         else:
             if self._failing:
                 self._failing = False
+                if self.reserve is not None:
+                    self.reserve.lay_in()
                 _log.info("logbook.writes_again", lines_lost=self.lost)
         for follower in self._followers.get(key, ()):
             try:

@@ -16,7 +16,7 @@ from attrs import define, field
 
 from thawd.engines.machine import CODE_DISK_BYTES, Engine, MachineSpec, Snapshot
 from thawd.errors import EngineError, GuestError, MachineDied, SnapshotError
-from thawd.files import telling_a_full_disk
+from thawd.files import require_room, telling_a_full_disk
 from thawd.guest.session import open_session
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _log = structlog.get_logger()
 
 _GUEST_OVERHEAD_MIB: Final = 128
 """Kernel and agent: 60 to 80 MiB measured in a guest of 768 MiB, and room for page cache."""
+
+_BOOTED_BYTES: Final = 64 << 20
+"""What a booted guest has written into its memory file at least: 70 to 90 MiB were seen."""
 
 _ATTEMPTS: Final = 3
 """A guest that hangs in its boot is started again: seen in 2 of 12 boots of the microvm machine under TCG."""
@@ -105,6 +108,7 @@ class BaseSnapshots:
 
     async def _make(self, spec: MachineSpec, path: Path, image: Image) -> Snapshot:
         started = trio.current_time()
+        require_room(self._store.directory, _BOOTED_BYTES)
         with telling_a_full_disk(self._store.directory):
             self._make_placeholder()
         console = ""
