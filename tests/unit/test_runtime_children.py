@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_runtime_session import THAW, Runtime
+from test_runtime_session import PTH, THAW, Runtime
 
 from thaw_runtime import children as children_module
 from thaw_runtime.bundle import Bundle
@@ -33,7 +33,6 @@ import subprocess, sys
 CHILD = {child!r}
 child = subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True{options})
 child.stdout.readline()
-exec(sys.argv[1])  # what site does in a child, whose interpreter has no .pth line here
 from snapshot_restore_py import register_after_restore
 def ask():
     child.stdin.write("\\n"); child.stdin.flush()
@@ -42,7 +41,7 @@ register_after_restore(ask)
 """
 
 
-def function(*, more: str = "", options: str = "", start: str = "import thaw_runtime.start") -> str:
+def function(*, more: str = "", options: str = "", start: str = PTH) -> str:
     return FUNCTION.format(child=start + CHILD.format(more=more), options=options)
 
 
@@ -89,9 +88,7 @@ def test_a_child_that_cannot_renew_itself_ends_the_restore(tmp_path):
 def test_a_child_that_takes_no_part_is_named(tmp_path, child, why):
     """The publish goes on: the report says which line started it."""
     folders = [str(tmp_path), str(Path(children_module.__file__).parents[1])]
-    source = function(
-        **({"start": f"import sys; sys.path += {folders}; import thaw_runtime.start"} | child)
-    )
+    source = function(**({"start": f"import sys; sys.path += {folders}; {PTH}"} | child))
     with Runtime(tmp_path, source, start={}) as runtime:
         _, frozen = runtime.receive()
         runtime.agent.send(THAW)
