@@ -65,6 +65,7 @@ class Collector:
         while True:
             self._nudged = trio.Event()
             try:
+                self._bundles.drop_uploads()
                 await self._free_bases()
                 waiting = await self._free_code()
             except (ThawError, OSError) as error:

@@ -95,9 +95,7 @@ class Request:
         """The first value of a query parameter, or None."""
         return self.query[name][0] if self.raw_query and name in self.query else None
 
-    async def stream(
-        self, *, limit: int | None = None, kept: bool = True
-    ) -> AsyncIterator[bytes]:
+    async def stream(self, *, limit: int | None = None, kept: bool = True) -> AsyncIterator[bytes]:
         """The body in pieces as they arrive. Raises `RequestRefused` 413 past `limit` bytes (default `body_limit`).
 
         Without `kept` the handler puts each piece away before it asks for the next: the body may be larger than what a
