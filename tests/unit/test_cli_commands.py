@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import socketserver
 import sys
 import threading
@@ -31,6 +32,7 @@ class FakeDaemon:
     versions: dict = field(factory=dict)
     log: list = field(factory=list)
     requests: list = field(factory=list)
+    uploads: dict = field(factory=dict)
     pending_polls: int = 0
     """How often a new version says Pending before it settles."""
     fail_publish: bool = False
@@ -46,6 +48,10 @@ class FakeDaemon:
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         path = parts.path.split("/")[1:]
         self.requests.append((method, parts.path, query, dict(headers), body))
+        if path == ["thaw", "v1", "code"]:
+            assert headers["content-type"] == "application/zip"
+            self.uploads["dXA="] = len(body)
+            return 201, {}, b'{"CodeSha256": "dXA=", "CodeSize": 1}'
         if path[0] == "thaw":
             lines = self.log[-int(query["lines"]) :]
             text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -82,13 +88,19 @@ class FakeDaemon:
             "Version": "$LATEST",
             "State": "Active",
             "LastUpdateStatus": "Successful",
-            "CodeSize": len(base64.b64decode(request["Code"]["ZipFile"])),
+            "CodeSize": self._size(request["Code"]),
             "CodeSha256": "c2hh",
             "LastModified": "2026-01-02T03:04:05.000+0000",
             "RevisionId": "r1",
         }
         del self.functions[name]["Code"]
         return 201, {}, json.dumps(self.functions[name]).encode()
+
+    def _size(self, code):
+        if "S3Key" in code:
+            assert code == {"S3Bucket": "thaw", "S3Key": code["S3Key"]}
+            return self.uploads[code["S3Key"]]
+        return len(base64.b64decode(code["ZipFile"]))
 
     def _one(self, method, name, what, query, body):
         function = self.functions[name]
@@ -223,6 +235,16 @@ def hello(daemon, code, thaw):
 
 
 class TestFunction:
+    def test_code_over_50_mb_zipped_is_uploaded_and_then_named(self, daemon, code, thaw):
+        (code / "model.bin").write_bytes(os.urandom(60 << 20))
+        created = thaw("function", "create", "hello", "--code", code)
+        updated = thaw("function", "update", "hello", "--code", code)
+
+        assert [created[0], updated[0]] == [0, 0], (created, updated)
+        assert daemon.uploads["dXA="] > 60 << 20
+        puts = [json.loads(body) for method, *_, body in daemon.requests if method == "PUT"]
+        assert puts == [{"S3Bucket": "thaw", "S3Key": "dXA="}]
+
     def test_create_sends_the_whole_function(self, daemon, code, thaw):
         status, out, err = thaw(
             "function", "create", "hello", "--code", code, "--memory", 256, "--timeout", 9,

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     name = arguments.name
     with connect(arguments) as client:
         if arguments.code is not None:
-            client.update_code(name, code_of(arguments.code, terminal))
+            client.update_code(name, code_of(arguments.code, client, terminal))
             updated = until_settled(client, terminal, name, None, f"Updating {name}")
             if reason := failure_of(updated):
                 terminal.note(f"thaw: {name}: {reason}")

@@ -57,7 +57,9 @@ def refuse_too_large(sizes: Iterable[tuple[str, int]], *, limit: int = UNZIPPED_
         tops[top] = tops.get(top, 0) + size
     if total > limit:
         largest = sorted(tops.items(), key=lambda item: -item[1])[:_LARGEST]
-        named = ", ".join(f"{top[:100]} ({_mb(size)})" for top, size in largest)
+        named = ", ".join(
+            f"{top[:100]} ({_mb(size)})" for top, size in largest if size * 100 >= total
+        )
         raise PackageRefused(
             TOO_LARGE_UNZIPPED, hint=f"It is {total} bytes ({_mb(total)}). The largest: {named}"
         )
