@@ -36,6 +36,8 @@ class FakeDaemon:
     pending_polls: int = 0
     """How often a new version says Pending before it settles."""
     fail_publish: bool = False
+    why: str = ""
+    """Follows Lambda's sentence in the StateReason of a version that fails."""
     answer: tuple = (200, {}, b'{"ok": true}')
     """What an invocation gives: status, headers, body."""
 
@@ -144,7 +146,7 @@ class FakeDaemon:
             version.update(
                 State="Failed",
                 StateReasonCode="FunctionError",
-                StateReason="An error occurred during function initialization.",
+                StateReason=f"An error occurred during function initialization.{self.why}",
             )
         else:
             version.update(
@@ -390,6 +392,30 @@ class TestPublish:
             "Correct it and publish again: thaw publish hello --code PATH\n"
         )
         assert hello.requests[-1][2] == {"lines": "20", "follow": "false", "version": "1"}
+
+    def test_of_a_log_whose_messages_are_tracebacks_the_last_lines_are_shown(self, hello, thaw):
+        hello.fail_publish = True
+        calls = "".join(f"  line {number}\n" for number in range(1000))
+        hello.log = [
+            {"message": f"Traceback (most recent call last):\n{calls}RecursionError: deep"}
+        ]
+        _, _, err = thaw("publish", "hello")
+
+        assert len(err.splitlines()) == 24
+        assert "  RecursionError: deep\n  All of it: thaw logs hello:1\n" in err
+
+    def test_an_init_that_wanted_a_network_gets_told_that_there_is_none(self, hello, thaw):
+        hello.fail_publish = True
+        hello.why = " gaierror: [Errno -3] Temporary failure in name resolution (app.py, line 3)"
+        _, _, by_reason = thaw("publish", "hello")
+        hello.why = " SystemExit: 1"
+        hello.log = [{"message": "getaddrinfo EAI_AGAIN example.com"}]
+        _, _, by_log = thaw("publish", "hello")
+        hello.log = [{"message": "no such key: network"}]
+        _, _, neither = thaw("publish", "hello")
+
+        told = "Guests have no network yet: nothing but 127.0.0.1 can be reached"
+        assert [told in err for err in (by_reason, by_log, neither)] == [True, True, False]
 
     def test_a_failure_as_json_has_the_log_in_it(self, hello, thaw):
         hello.fail_publish = True
