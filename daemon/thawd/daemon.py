@@ -47,6 +47,7 @@ from thawd.nurseries import helpers
 from thawd.publish.publisher import open_publisher
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
+from thawd.telemetry.recent import RECENT
 from thawd.telemetry.systemd import activated_sockets
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 region=config.region,
                 account_id=config.account_id,
                 health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
+                recent_log=RECENT.events,
                 statistics=lambda: {
                     "fleet": fleet.statistics(),
                     "invoker": invoker.statistics(),

@@ -110,6 +110,7 @@ def call(fakes, tmp_path):
             publisher=fakes,
             invoker=fakes,
             health=lambda: {"engine": "fake"},
+            recent_log=lambda: [{"event": "daemon.ready", "took_ms": 1.5}],
             statistics=lambda: {"bundle": Bundle(), "paths": {Path("/a"), Path("/a")}},
         )
     )
@@ -174,6 +175,12 @@ async def test_health_and_statistics_are_plain_json(call, function):
     assert statistics["catalog"]["functions"] == 1
     assert statistics["bundle"]["zip_size"] == 3
     assert statistics["paths"] == ["/a"]
+
+
+async def test_the_daemons_last_events_are_told(call):
+    status, _, body = await call("GET", "/thaw/v1/log")
+
+    assert (status, body) == (200, {"events": [{"event": "daemon.ready", "took_ms": 1.5}]})
 
 
 async def test_a_bundle_error_is_the_clients(call, fakes):

@@ -220,6 +220,15 @@ class Client:
         """The daemon's own account of itself."""
         return self._json("GET", "/thaw/v1/health")
 
+    def statistics(self) -> dict[str, Any]:
+        """Figures of every part of the daemon."""
+        return self._json("GET", "/thaw/v1/statistics")
+
+    def recent_log(self) -> list[dict[str, Any]]:
+        """The last events of the daemon's own log, as far as a stranger may see them."""
+        events: list[dict[str, Any]] = self._json("GET", "/thaw/v1/log")["events"]
+        return events
+
     def start(
         self, name: str, qualifier: str | None, how: str, events: list[str], *, pings: int = 0
     ) -> dict[str, Any]:
