@@ -158,6 +158,7 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         collector = Collector(catalog, bundles, snapshots, bases, fleet.code_in_use)
         tasks = await stack.enter_async_context(helpers())
         tasks.start_soon(collector.run)
+        tasks.start_soon(bundles.tidy)
 
         server = Server(guard=Guard(config.allowed_hosts))
         app = build(

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import shutil
+import threading
 import time
 import tracemalloc
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from zipfile import ZIP_STORED
 
 import pytest
 import trio
+import trio.testing
 from test_code_unpack import make
 
 from thawd.code.bundles import UPLOAD_KEPT_S, BundleStore
@@ -294,3 +296,30 @@ def test_what_a_killed_daemon_was_unpacking_is_removed(store: BundleStore) -> No
     store.prepare()
 
     assert list(store.directory.iterdir()) == []
+
+
+@needs_erofs
+async def test_what_unpacking_leaves_is_removed_while_nobody_waits_for_it(
+    store: BundleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_remove = threading.Event()
+
+    def slow(path: Path) -> None:
+        assert may_remove.wait(60)
+        shutil.rmtree(path)
+
+    monkeypatch.setattr("thawd.code.bundles.remove_tree", slow)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.tidy)
+        await trio.testing.wait_all_tasks_blocked()
+        first = await store.add(ZIP)
+        second = await store.add(make(("other.py", b"")).getvalue())
+
+        assert first.disk.exists()
+        assert second.disk.exists()
+        assert len(list(store.directory.glob(".new-*"))) == 2
+
+        may_remove.set()
+        nursery.cancel_scope.cancel()
+
+    assert list(store.directory.glob(".new-*")) == []
