@@ -119,6 +119,7 @@ class _Tree:
     """The entries unpacked so far. Names are relative to `target`, which is empty at first and has no other writer.
 
     Plain strings: a package of five thousand files took longer in `pathlib` than in reading its zip.
+    """
 
     archive: zipfile.ZipFile
     target: str
