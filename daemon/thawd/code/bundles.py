@@ -16,7 +16,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 import trio
@@ -28,7 +28,9 @@ from thawd.errors import BundleError, StorageError, storing
 from thawd.files import Proven, digest_sparse, remove_tree, sync, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+_T = TypeVar("_T")
 
 _log = structlog.get_logger()
 
@@ -116,7 +118,7 @@ class BundleStore:
 
         Raises `BundleError` for the zip, `StorageError` for the disk.
         """
-        bundle = await trio.to_thread.run_sync(self._add, data, limiter=self._working)
+        bundle = await self._in_thread(self._add, data)
         self._proven.add(bundle.disk)
         return bundle
 
@@ -160,7 +162,7 @@ class BundleStore:
         """
         bundle = self._bundle(_hexadecimal(code_sha256))
         async with self._adopting:
-            bundle = await trio.to_thread.run_sync(self._adopt, bundle, limiter=self._working)
+            bundle = await self._in_thread(self._adopt, bundle)
         self._proven.add(bundle.disk)
         return bundle
 
@@ -188,6 +190,8 @@ class BundleStore:
         if not bundle.disk.exists():
             self._proven.forget(bundle.disk)
         await self._proven.prove(bundle.disk, lambda: self._prove(bundle))
+        if self._leftovers:
+            self._left.set()
         try:
             return Disk(bundle.disk, bundle.disk.with_suffix(".digest").read_text())
         except OSError as error:
@@ -308,9 +312,16 @@ class BundleStore:
         """Leave a folder to `tidy`; remove it here where that does not run. Called in a thread."""
         if self._tidying:
             self._leftovers.append(work)
-            trio.from_thread.run_sync(self._left.set)
         else:
             remove_tree(work)
+
+    async def _in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Run what unpacks in a worker thread, two at a time; `tidy` hears of what it left behind."""
+        try:
+            return await trio.to_thread.run_sync(work, *arguments, limiter=self._working)
+        finally:
+            if self._leftovers:
+                self._left.set()
 
 
 def _gone() -> StorageError:
