@@ -60,7 +60,9 @@ WORLD = [
 
 
 class TestRules:
-    @pytest.mark.parametrize("case", [*ALL, *WORLD], ids=lambda c: f"{c.rule}-{c.title.replace(' ', '-')}")
+    @pytest.mark.parametrize(
+        "case", [*ALL, *WORLD], ids=lambda c: f"{c.rule}-{c.title.replace(' ', '-')}"
+    )
     def test_finds_what_is_marked_and_nothing_else(self, case):
         report = lint_source(case.source)
 

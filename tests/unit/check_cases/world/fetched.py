@@ -27,7 +27,9 @@ def certificates():
 
 
 CERTS = certificates()  # expect: SNAP016
-CONFIGURATION = requests.get("{}/.well-known/openid-configuration".format(BASE)).json()  # expect: SNAP016
+CONFIGURATION = requests.get(
+    "{}/.well-known/openid-configuration".format(BASE)
+).json()  # expect: SNAP016
 
 
 # case: bad: a token fetched
@@ -83,7 +85,9 @@ import boto3
 
 appconfig = boto3.client("appconfigdata")
 token = appconfig.start_configuration_session(  # expect: SNAP009
-    ApplicationIdentifier="shop", EnvironmentIdentifier="prod", ConfigurationProfileIdentifier="flags"
+    ApplicationIdentifier="shop",
+    EnvironmentIdentifier="prod",
+    ConfigurationProfileIdentifier="flags",
 )["InitialConfigurationToken"]
 
 
@@ -108,9 +112,15 @@ flags = Flags()  # expect: SNAP009, SNAP016
 # case: bad: other tokens and places of AWS
 import boto3
 
-ITERATOR = boto3.client("kinesis").get_shard_iterator(StreamName="orders")["ShardIterator"]  # expect: SNAP009
-PASSWORD = boto3.client("redshift").get_cluster_credentials(DbUser="shop")["DbPassword"]  # expect: SNAP009
-USER = boto3.client("cognito-idp").initiate_auth(AuthFlow="X")["AuthenticationResult"]  # expect: SNAP009
+ITERATOR = boto3.client("kinesis").get_shard_iterator(StreamName="orders")[
+    "ShardIterator"
+]  # expect: SNAP009
+PASSWORD = boto3.client("redshift").get_cluster_credentials(DbUser="shop")[
+    "DbPassword"
+]  # expect: SNAP009
+USER = boto3.client("cognito-idp").initiate_auth(AuthFlow="X")[
+    "AuthenticationResult"
+]  # expect: SNAP009
 
 
 # case: bad: powertools' providers
