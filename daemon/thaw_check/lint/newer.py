@@ -89,12 +89,12 @@ def tree_of(text: str) -> ast.Module:
         sys.setrecursionlimit(max(frames, _FRAMES))
         thread = threading.Thread(target=work, name="parser")
         thread.start()
+        thread.join()
     except (RuntimeError, MemoryError) as error:
         raise Unreadable("it is nested too deeply") from error
     finally:
         threading.stack_size(before)
-    thread.join()
-    sys.setrecursionlimit(frames)
+        sys.setrecursionlimit(frames)
     (found,) = result
     if isinstance(found, BaseException):
         raise found
