@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import structlog
 import trio
 from attrs import define, field
 
@@ -22,6 +23,8 @@ from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+_log = structlog.get_logger()
 
 _RECORDS: Final = "machines"
 _UNLESS_ORPHANED: Final = '[ "$PPID" = "$0" ] && exec "$@"'
@@ -50,6 +53,7 @@ class VmmProcess:
     _popen: subprocess.Popen[bytes]
     _pidfd: int
     _ended: trio.Event = field(factory=trio.Event)
+    _killed: bool = False
 
     @property
     def exit_code(self) -> int | None:
@@ -58,6 +62,7 @@ class VmmProcess:
 
     def kill(self) -> None:
         """Send SIGKILL. Harmless when the process has ended."""
+        self._killed = True
         if self._popen.returncode is None:
             # It cannot have been reaped by anybody else, so the descriptor means this process or nothing.
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -92,8 +97,11 @@ class VmmProcess:
         """Reap the process when it ends. Shielded: it only ends with the process. Run by `run_vmm`."""
         with trio.CancelScope(shield=True):
             await trio.lowlevel.wait_readable(self._pidfd)
-            self._popen.wait()
+            exit_code = self._popen.wait()
             self._ended.set()
+        if not self._killed:
+            # Whoever used it sees its channel end, which does not say why.
+            _log.warning("vmm.ended", pid=self.pid, exit_code=exit_code)
 
 
 @asynccontextmanager
