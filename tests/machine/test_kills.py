@@ -32,6 +32,8 @@ def load(images: Path, tmp_path: Path) -> Iterator[Load]:
         try:
             yield Load(daemon, random.Random(SEED))
         finally:
+            # Shown where a test failed; the file goes with the folder.
+            print(daemon.log[-20_000:])
             daemon.stop()
 
 

@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 
 from thawd.engines.console import ConsoleLog
@@ -63,6 +64,20 @@ async def test_all_waiters_learn_the_exit_code(tmp_path):
             process.cpu_s()
         with pytest.raises(MachineDied):
             process.memory()
+
+
+async def test_a_process_that_ends_by_itself_or_is_killed_by_a_stranger_is_logged(tmp_path):
+    """One that we kill is not."""
+    with structlog.testing.capture_logs() as logged:
+        async with sleeper(tmp_path):
+            pass
+        async with sleeper(tmp_path) as process:
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    (event,) = logged
+    assert (event["event"], event["pid"]) == ("vmm.ended", process.pid)
+    assert event["exit_code"] == -signal.SIGKILL
 
 
 async def test_figures_come_from_the_kernel(tmp_path):

@@ -53,6 +53,7 @@ class VmmProcess:
     _popen: subprocess.Popen[bytes]
     _pidfd: int
     _ended: trio.Event = field(factory=trio.Event)
+    _killed: bool = False
 
     @property
     def exit_code(self) -> int | None:
@@ -61,6 +62,7 @@ class VmmProcess:
 
     def kill(self) -> None:
         """Send SIGKILL. Harmless when the process has ended."""
+        self._killed = True
         if self._popen.returncode is None:
             # It cannot have been reaped by anybody else, so the descriptor means this process or nothing.
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -95,8 +97,11 @@ class VmmProcess:
         """Reap the process when it ends. Shielded: it only ends with the process. Run by `run_vmm`."""
         with trio.CancelScope(shield=True):
             await trio.lowlevel.wait_readable(self._pidfd)
-            self._popen.wait()
+            exit_code = self._popen.wait()
             self._ended.set()
+        if not self._killed:
+            # Whoever used it sees its channel end, which does not say why.
+            _log.warning("vmm.ended", pid=self.pid, exit_code=exit_code)
 
 
 @asynccontextmanager
