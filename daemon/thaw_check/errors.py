@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class CheckError(Exception):
-    """What was named cannot be checked: it cannot be read, or is no Python.
+    """The path that was named cannot be checked: it cannot be read, or is not Python.
 
     `hint` is the way out, shown to people after the message.
     """

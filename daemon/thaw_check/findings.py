@@ -1,4 +1,4 @@
-"""What every part of `thaw check` reports: rules, findings, and the whole of one check."""
+"""Values that every part of `thaw check` reports: rules, findings, and one whole check."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Location:
     """A stretch of source. Lines and columns count from 1, columns in characters; the end is exclusive."""
 
     path: str
-    """Relative to what was checked, with forward slashes."""
+    """Relative to the checked folder, with forward slashes."""
     line: int = 1
     column: int = 1
     end_line: int = 0
@@ -59,7 +59,7 @@ class Finding:
     rule: str
     level: Level
     message: str
-    """One sentence: what is shared or wrong, with names."""
+    """One sentence that names the shared value or the fault."""
     why: str
     fix: str
     where: Location | None = None
@@ -67,7 +67,7 @@ class Finding:
     what: str = ""
     """The call or value at fault: `uuid.uuid4`, `$.trace`."""
     target: str = ""
-    """What keeps it: a global, an attribute, a parameter."""
+    """Where it is kept: a global, an attribute, a parameter."""
     related: tuple[Location, ...] = ()
     """Where the value came from, outermost call first."""
 
@@ -87,7 +87,7 @@ class Suppressed:
 
 @frozen
 class Section:
-    """A part of the page that is no finding: what ran, in which order, how long it took."""
+    """A part of the page that is not a finding: steps in their order, with times."""
 
     title: str
     header: tuple[str, ...] = ()
@@ -108,10 +108,10 @@ class Report:
     files: int = 0
     lines: int = 0
     notes: tuple[str, ...] = ()
-    """What was not checked, and why."""
+    """Files that were not checked, and why."""
     sections: tuple[Section, ...] = ()
     root: str = ""
-    """What stands before every path to make it one from where the command was called; empty for a zip."""
+    """Put before every path, so that it leads there from the working directory; empty for a zip."""
 
     def path(self, location: Location) -> str:
         """The location's path, as the caller of the command would write it."""

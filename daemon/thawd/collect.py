@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from thawd.catalog.store import Catalog
     from thawd.code.bundles import BundleStore
+    from thawd.logs.book import LogBook
+    from thawd.reserve import Reserve
     from thawd.snapshots.base import BaseSnapshots
     from thawd.snapshots.store import SnapshotStore
 
@@ -36,6 +38,7 @@ class CollectorStatistics:
 
     packages: int
     base_snapshots: int
+    log_files: int
 
 
 @define(eq=False)
@@ -46,15 +49,22 @@ class Collector:
     _bundles: BundleStore
     _snapshots: SnapshotStore
     _bases: BaseSnapshots
+    _logs: LogBook
+    _reserve: Reserve
     _code_in_use: Callable[[], set[str]]
     _nudged: trio.Event = field(factory=trio.Event)
     _unneeded_since: dict[str, float] = field(factory=dict)
     _packages: int = 0
     _base_snapshots: int = 0
+    _log_files: int = 0
 
     def statistics(self) -> CollectorStatistics:
         """Figures of this moment."""
-        return CollectorStatistics(packages=self._packages, base_snapshots=self._base_snapshots)
+        return CollectorStatistics(
+            packages=self._packages,
+            base_snapshots=self._base_snapshots,
+            log_files=self._log_files,
+        )
 
     def nudge(self) -> None:
         """Something may be unneeded now."""
@@ -65,7 +75,9 @@ class Collector:
         while True:
             self._nudged = trio.Event()
             try:
+                await trio.to_thread.run_sync(self._reserve.lay_in)
                 await self._free_bases()
+                await self._free_logs()
                 waiting = await self._free_code()
             except (ThawError, OSError) as error:
                 _log.warning("collector.failed", reason=str(error))
@@ -101,3 +113,13 @@ class Collector:
                 await trio.to_thread.run_sync(self._snapshots.remove, path)
                 self._base_snapshots += 1
                 _log.info("base.freed", path=str(path))
+
+    async def _free_logs(self) -> None:
+        """Remove the oldest log files of functions that were deleted, while those have more than one function may."""
+        names = self._catalog.deleted_functions()
+        for name, part in await trio.to_thread.run_sync(self._logs.of_deleted, names):
+            if self._catalog.has_function(name):
+                continue  # there again since
+            self._logs.remove(name, part)
+            self._log_files += 1
+            _log.info("log.freed", path=str(part))

@@ -10,11 +10,17 @@ From the outside in, each owning what is below it::
       fleet        nursery        every machine in service is a task of it
       publisher    nursery        every version that is being published
       invoker      nursery        every invocation under way
+      collector    task           frees what nothing needs
       servers      nursery        one task a listener, one a connection
 
 Start-up is a handshake: `task_status.started()` comes when every listener accepts. At the end the order is reversed:
 no new connections; requests and invocations, those included whose client has gone, get `limits.drain_seconds`; what
 has not ended then is answered with 503; machines are killed and files closed.
+
+Few things may end the tree before that: an error of the start (settings, lock, listeners, catalog, engine); a listening
+socket that fails for another reason than a lack of descriptors; a bug of ours outside of the guarded tasks. Guarded are a
+machine's life (`fleet.pool`), a publish, an invocation, a guest's reader (`guest.session`), a request and a connection:
+whatever one of them raises is its own end alone, and is logged. A log line that cannot be written is lost and counted.
 """
 
 from __future__ import annotations
@@ -23,10 +29,12 @@ import fcntl
 import os
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 import trio
+from attrs import frozen
 
 from thawd.api.app import build
 from thawd.api.core import Core
@@ -45,15 +53,16 @@ from thawd.invoke.invoker import open_invoker
 from thawd.logs.book import LogBook
 from thawd.nurseries import helpers
 from thawd.publish.publisher import open_publisher
+from thawd.reserve import MACHINE_BYTES, Reserve
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
 from thawd.telemetry.systemd import activated_sockets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Iterator
 
-    from thawd.config import Config
+    from thawd.config import Address, Config
+    from thawd.engines.machine import Engine
 
 _log = structlog.get_logger()
 
@@ -62,35 +71,68 @@ _EMULATION_FACTOR: Final = 20.0
 stretched by this, so that what initialises there does so here."""
 
 
+@frozen
+class Serving:
+    """A daemon that accepts clients: its parts, and the addresses that it was given (a port, where it asked for any)."""
+
+    core: Core
+    addresses: tuple[Address, ...]
+
+
+class Select(Protocol):
+    """Finds the engine of this host."""
+
+    async def __call__(
+        self, *, runtime_directory: Path, preference: str, cache_file: Path, images: ImageStore
+    ) -> Engine:
+        """See `thawd.engines.select.select_engine`."""
+
+
 async def run(
-    config: Config, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    config: Config,
+    *,
+    select: Select = select_engine,
+    open_images: Callable[[Path], ImageStore] = ImageStore,
+    task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, then drain. Raises `ThawError` when the daemon cannot start.
+
+    `thawd.testing` gives another `select` and another `open_images`.
 
     Once it serves the tree is shielded from the cancellation that ends it: a request under way needs its machine, and
     machines are tasks of the same tree. It ends by itself, from the listeners inwards.
     """
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        await nursery.start(_tree, config, stop)
-        task_status.started()
+        build = partial(_build, config, select, open_images, stop)
+        task_status.started(await nursery.start(_tree, build))
         try:
             await trio.sleep_forever()
         finally:
             stop.set()
 
 
-async def _tree(config: Config, stop: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
+async def _tree(
+    build: Callable[[Callable[[Serving], None]], Awaitable[None]],
+    *,
+    task_status: trio.TaskStatus[Serving],
+) -> None:
     with trio.CancelScope() as scope:
 
-        def serving() -> None:
+        def started(serving: Serving) -> None:
             scope.shield = True
-            task_status.started()
+            task_status.started(serving)
 
-        await _build(config, stop, serving)
+        await build(started)
 
 
-async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) -> None:
+async def _build(
+    config: Config,
+    select: Select,
+    open_images: Callable[[Path], ImageStore],
+    stop: trio.Event,
+    started: Callable[[Serving], None],
+) -> None:
     config.create_directories()
     state = config.state_directory
     async with AsyncExitStack() as stack:
@@ -105,13 +147,15 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
         bundles = BundleStore(state / "code")
         bundles.prepare()
         _check_belongs(catalog, snapshots, bundles)
-        images = ImageStore(config.images_directory)
+        images = open_images(config.images_directory)
         if not images.list():
             # Serving begins all the same: images are built while the daemon runs, too.
             _log.warning("image.none", directory=str(images.directory), hint="thaw image build")
-        logs = LogBook(state / "logs", config.limits.log_retention_mib << 20)
+        reserve = Reserve(state / "reserve", MACHINE_BYTES)
+        await trio.to_thread.run_sync(reserve.lay_in)
+        logs = LogBook(state / "logs", config.limits.log_retention_mib << 20, reserve)
         stack.callback(logs.close)
-        engine = await select_engine(
+        engine = await select(
             runtime_directory=config.runtime_directory,
             preference=config.engine,
             cache_file=state / "engine.json",
@@ -152,41 +196,43 @@ async def _build(config: Config, stop: trio.Event, serving: Callable[[], None]) 
                 host, snapshots, catalog, fleet, concurrency=config.pool.publish_concurrency
             )
         )
-        invoker = await stack.enter_async_context(open_invoker(fleet, publisher.make_again))
+        invoker = await stack.enter_async_context(
+            open_invoker(fleet, publisher.make_again, reserve=reserve)
+        )
         publisher.recover()
-        collector = Collector(catalog, bundles, snapshots, bases, fleet.code_in_use)
+        collector = Collector(catalog, bundles, snapshots, bases, logs, reserve, fleet.code_in_use)
         tasks = await stack.enter_async_context(helpers())
         tasks.start_soon(collector.run)
 
         server = Server(guard=Guard(config.allowed_hosts))
-        app = build(
-            Core(
-                catalog=catalog,
-                bundles=bundles,
-                logs=logs,
-                images=images,
-                host=host,
-                fleet=fleet,
-                publisher=publisher,
-                invoker=invoker,
-                collector=collector,
-                region=config.region,
-                account_id=config.account_id,
-                health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
-                statistics=lambda: {
-                    "fleet": fleet.statistics(),
-                    "invoker": invoker.statistics(),
-                    "publisher": publisher.statistics(),
-                    "collector": collector.statistics(),
-                    "catalog": catalog.statistics(),
-                    "http": server.statistics(),
-                    "logs": logs.statistics(),
-                },
-            )
+        core = Core(
+            catalog=catalog,
+            bundles=bundles,
+            logs=logs,
+            images=images,
+            host=host,
+            fleet=fleet,
+            publisher=publisher,
+            invoker=invoker,
+            collector=collector,
+            region=config.region,
+            account_id=config.account_id,
+            health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
+            statistics=lambda: {
+                "fleet": fleet.statistics(),
+                "invoker": invoker.statistics(),
+                "publisher": publisher.statistics(),
+                "collector": collector.statistics(),
+                "catalog": catalog.statistics(),
+                "http": server.statistics(),
+                "logs": logs.statistics(),
+            },
         )
+        app = build(core)
         async with doors, trio.open_nursery() as nursery:
             await nursery.start(partial(server.serve, listeners, app, render_error=app.refuse))
-            serving()
+            names = [listener.socket.getsockname() for listener in listeners]
+            started(Serving(core, tuple(_address(name) for name in names)))
             await stop.wait()
             nursery.start_soon(server.shutdown, config.limits.drain_seconds)
             nursery.start_soon(invoker.drain, config.limits.drain_seconds)
@@ -223,10 +269,25 @@ async def _listen(config: Config, doors: AsyncExitStack) -> list[trio.SocketList
     return listeners
 
 
+def _address(name: str | bytes | tuple[str, int]) -> Address:
+    """A socket's own name as an address."""
+    return (
+        UnixAddress(Path(os.fsdecode(name)))
+        if isinstance(name, str | bytes)
+        else TcpAddress(*name[:2])
+    )
+
+
 @contextmanager
 def _only_daemon(path: Path) -> Iterator[None]:
-    """Hold the state directory's lock. Raises `ConfigError` when another daemon has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Hold the state directory's lock. Raises `ConfigError` when another daemon has it, or it cannot be written."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"the state directory {path.parent} cannot be written: {error.strerror}",
+            hint=f"See `findmnt -T {path.parent}` and `df {path.parent}`, or choose another state_directory",
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -45,7 +45,7 @@ class BundleError(ThawError):
 
 
 class EngineError(ThawError):
-    """The virtual machine monitor is missing, failed to start, or does not do what it was told."""
+    """The virtual machine monitor is missing, failed to start, or refused a command."""
 
 
 class MachineDied(EngineError):
@@ -65,12 +65,12 @@ class CatalogError(ThawError):
 
 
 class StorageError(ThawError):
-    """The file system refuses to keep what has to be kept: it is full, read-only or broken."""
+    """The file system refuses a write that is needed: it is full, read-only or broken."""
 
 
 @contextmanager
 def storing(what: str, directory: Path) -> Iterator[None]:
-    """Turn what the file system refuses into a `StorageError` that names `what` (a noun phrase) and the way out."""
+    """Turn an `OSError` into a `StorageError` that names `what` (a noun phrase) and the way out."""
     try:
         yield
     except OSError as error:

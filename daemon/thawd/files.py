@@ -1,7 +1,7 @@
 """Files that are complete or invisible, and whose content can be proved.
 
-What the daemon keeps is written under another name, synced, and renamed. What it made itself carries a digest, so that a
-later start can tell that it is what was written.
+A file that the daemon keeps is written under another name, synced, and renamed. Files that it made itself carry a digest,
+so that a later start can tell whether they are as they were written.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import structlog
@@ -28,11 +28,11 @@ _log = structlog.get_logger()
 
 _CHUNK: Final = 1 << 20
 _FULL_BYTES: Final = 4 << 20
-"""A file system with less room than this is full to whoever writes a memory file."""
+"""A file system with less room than this counts as full: a memory file needs more."""
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory that nothing refers to. What the file system refuses is logged, and left to the next start."""
+    """Remove a directory that nothing refers to. A refusal of the file system is logged; the next start tries again."""
     shutil.rmtree(path, ignore_errors=True)
     if path.exists():
         _log.warning("leftover.not_removed", path=str(path))
@@ -48,7 +48,7 @@ def sync(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a small file so that it is there with all its bytes or as it was before. Raises `OSError`."""
+    """Write a small file: afterwards it has all its new bytes, or is as it was before. Raises `OSError`."""
     new = path.with_name(f".new-{secrets.token_hex(6)}")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -99,10 +99,10 @@ def digest_sparse(path: Path) -> str:
 
 @define(eq=False)
 class Proven:
-    """What this daemon has proved to be whole, so that it is read once and not at each use.
+    """The files that this daemon has proved to be whole, so that each is read once and not at each use.
 
-    `prove` runs a check once for each key: whoever asks meanwhile waits for the same check. A check that fails proves
-    nothing, and is run again for the next who asks.
+    `prove` runs a check once for each key; concurrent callers wait for the same check. After a check that failed the next
+    caller runs it again.
     """
 
     _known: set[Hashable] = field(factory=set)
@@ -127,7 +127,7 @@ class Proven:
         self._known.add(key)
 
     def forget(self, key: Hashable) -> None:
-        """It is gone, or not what it was."""
+        """It is gone, or was changed."""
         self._known.discard(key)
 
 
@@ -139,12 +139,24 @@ def is_full(path: Path) -> bool:
         return False
 
 
+def require_room(path: Path, needed: int) -> None:
+    """Raise `EngineError` if the file system of an existing path has less room than what is about to be written."""
+    with suppress(OSError):
+        free = shutil.disk_usage(path).free
+        if free < needed:
+            raise EngineError(
+                f"there is no space left on the file system of {path}: {free >> 20} MiB are free, and about "
+                f"{needed >> 20} MiB are needed",
+                hint=_make_room(path),
+            )
+
+
 @contextmanager
 def telling_a_full_disk(path: Path) -> Iterator[None]:
-    """Say that the disk is full, if it is, in place of what comes of it.
+    """If the disk is full, raise an error that says so, in place of the errors that follow from it.
 
-    A VMM whose memory file cannot grow is killed by the kernel, and its guest just goes silent: nobody who looks at
-    those errors would look at the disk.
+    The kernel kills a VMM whose memory file cannot grow, or its guest goes silent. Neither error would make a person look
+    at the disk.
     """
     try:
         yield

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 async def helpers() -> AsyncIterator[trio.Nursery]:
     """Open a nursery whose tasks only serve the body: they are cancelled when it ends.
 
-    What the body raises leaves as it is. A plain nursery would put it into an exception group, and every user of a
-    machine would have to unpack his own errors only because the machine happens to have tasks. When a helper fails
-    as well, nothing is hidden: then it is the group.
+    An error of the body leaves as it is. A plain nursery would put it into an exception group, and every user of a machine
+    would have to unpack it, only because the machine has tasks. When a helper fails as well, nothing is hidden: the group
+    is raised.
     """
     body: BaseException | None = None
     alone = False

@@ -1,6 +1,6 @@
-"""The languages: what each `runtimes/<language>/runtime.toml` says of its runtimes. docs/languages.md is for authors.
+"""The languages, read from `runtimes/<language>/runtime.toml`. docs/languages.md is for authors.
 
-This is the only place on the host that reads them. The image of a runtime carries what the agent needs (`baked`).
+This is the only place on the host that reads these files. A runtime's image carries the part that the agent needs (`baked`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DIRECTORIES: Final = "THAWD_RUNTIMES"
 
 FILE: Final = "runtime.toml"
 PLACEHOLDERS: Final = frozenset({"handler", "runtime", "memory_mib"})
-"""What `{name}` may stand for in a command and in values of variables; the agent fills it in."""
+"""Names that may stand in braces in a command and in values of variables; the agent fills them in."""
 
 _ID: Final = re.compile(r"[a-z][a-z0-9._-]{0,63}")
 
@@ -98,7 +98,7 @@ class Environment:
 
 @frozen(kw_only=True)
 class ImageParts:
-    """What a runtime's image has beside what every image has."""
+    """The parts of a runtime's image that not every image has."""
 
     packages: tuple[str, ...] = ()
     """Debian packages, with their dependencies."""
@@ -148,10 +148,10 @@ class Runtime:
 
     directory: Path
     log_name: str
-    """What the log lines INIT_START and RESTORE_START name it by."""
+    """Its name in the log lines INIT_START and RESTORE_START."""
 
     command: tuple[str, ...]
-    """What runs a function: program and arguments, with placeholders."""
+    """The program that runs a function, and its arguments, with placeholders."""
 
     default_handler: str
     must_report: str
@@ -163,7 +163,7 @@ class Runtime:
     """Whether commands take it when no runtime is named."""
 
     def baked(self) -> str:
-        """What the image tells the agent of it, as the JSON in /etc/thaw/runtime.json."""
+        """The agent's part of it, as the JSON in the image's /etc/thaw/runtime.json."""
         about = {
             "runtime": self.id,
             "command": self.command,

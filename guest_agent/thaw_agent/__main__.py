@@ -31,11 +31,11 @@ def main() -> None:
         gc.collect()
         gc.freeze()
         loop.run()
-    except Exception:  # noqa: BLE001 - whatever it was, the host must learn of it before the machine goes
-        text = traceback.format_exc()
-        print(f"thaw_agent: {text}", file=sys.stderr, flush=True)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the host must learn of it before the machine goes
+        trace = traceback.format_exc()
+        print(f"thaw_agent: {trace}", file=sys.stderr, flush=True)
         if agent is not None:
-            agent.fault(text)
+            agent.fault(error, trace)
         time.sleep(_LAST_WORDS_S)
     # PID 1 must not return while the kernel runs: its end is a panic, which ends the machine.
     os._exit(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import json
 import os
 import select
@@ -44,6 +45,13 @@ _LARGEST_BODY: Final = wire.MAX_PAYLOAD // 2
 """Bytes of a posted error within INIT_FAILED or RESTORE_FAILED, escapes included."""
 _LONGEST_MESSAGE: Final = 4000
 """Characters of an error's message for a person; twice escaped and with its body still far below a frame."""
+_LONGEST_TYPE: Final = 200
+_LONGEST_TRACE: Final = 20
+_LONGEST_PLACE: Final = 300
+"""Characters of an error's type, items of its stack trace and characters of each, where its body is cut."""
+_LONGEST_FAULT: Final = 500
+_MOST_EXITS: Final = 2048
+"""Ended processes that are reaped at once: under a fork bomb there is always one more."""
 
 BASE: Final = "base"
 INIT: Final = "init"
@@ -214,9 +222,14 @@ class Agent:
             # purpose, what the function draws now has to show.
             self._system.add_entropy(os.urandom(_ENTROPY_BYTES))
         ended: list[str] = []
-        self._steps |= sequence.run(
-            sequence.standstill(self._system, self._cgroup, ended, api_port=self.server.port)
-        )
+        try:
+            self._steps |= sequence.run(
+                sequence.standstill(self._system, self._cgroup, ended, api_port=self.server.port)
+            )
+        except sequence.StepError as error:
+            # The machine was set up well before: it is the function that cannot be brought to a standstill.
+            self._fail_init("Sandbox.Failure", str(error))
+            return
         # After the freeze: what nobody can write any more need not be looked for again in every clone.
         self._logs.drain()
         gc.collect()
@@ -329,7 +342,10 @@ class Agent:
     def _take_record(self, kind: int, flags: int, body: bytes) -> None:
         if kind == control.RECORD:
             if self._traced:
-                self._record(control.record(body))
+                try:
+                    self._record(control.record(body))
+                except RecursionError as error:
+                    raise control.Malformed("a record nested too deep") from error
         elif kind == _REPORT_OF.get(self.phase):
             self._report = control.report(flags, body)
             self._steps |= control.steps_of(self._report)
@@ -353,10 +369,13 @@ class Agent:
     # Processes
 
     def _on_child_exit(self) -> None:
-        for pid, status, most_bytes in processes.reap():
+        ended = list(itertools.islice(processes.reap(), _MOST_EXITS))
+        for pid, status, most_bytes in ended:
             if self._runtime is not None and pid == self._runtime.pid:
                 memory = max(self._cgroup.most_bytes(), most_bytes)
                 self._on_exit(supervisor.exited(status, max_memory_bytes=memory))
+        if len(ended) == _MOST_EXITS:
+            self._loop.after(0.0, self._on_child_exit)
 
     def _on_exit(self, gone: wire.Exited) -> None:
         reason = (
@@ -380,10 +399,13 @@ class Agent:
     def _running_stream(self) -> int:
         return self._api.stream if self._api is not None else wire.MACHINE_STREAM
 
-    def fault(self, text: str) -> None:
-        """Tell the host, if that is still possible, that this agent cannot go on."""
+    def fault(self, error: Exception, trace: str) -> None:
+        """Tell the host, if that is still possible, that this agent cannot go on. The trace is for its log alone."""
+        message = f"{type(error).__name__}: {error}"[:_LONGEST_FAULT]
         with contextlib.suppress(OSError, ValueError):
-            self._channel.send(wire.Fault(message=text[-4000:]).encode())
+            self._channel.send(
+                wire.Fault(message=message, trace=trace[-_LONGEST_MESSAGE:]).encode()
+            )
             self._channel.flush(deadline_s=1.0)
 
 
@@ -403,7 +425,7 @@ def _error(body: bytes, otherwise: str) -> tuple[str, str]:
     """An error body's own message, for a person, and the body as text.
 
     What user code posts may be of any size and need not be JSON, but a message to the host has to fit its frame: of a
-    body that does not, type and message are left.
+    body that does not, the type, and the beginnings of message and stack trace, are left.
     """
     text = body.decode(errors="replace")
     try:
@@ -416,5 +438,13 @@ def _error(body: bytes, otherwise: str) -> tuple[str, str]:
     message = str(value.get("errorMessage") or otherwise)[:_LONGEST_MESSAGE]
     message = message.encode(errors="replace").decode()
     if len(json.dumps(text)) > _LARGEST_BODY:
-        text = json.dumps({"errorMessage": message, "errorType": otherwise})
+        kind, trace = value.get("errorType"), value.get("stackTrace")
+        cut: dict[str, Any] = {
+            "errorMessage": message,
+            "errorType": kind[:_LONGEST_TYPE] if isinstance(kind, str) and kind else otherwise,
+        }
+        if isinstance(trace, list):
+            places = [one for one in trace if isinstance(one, str)]
+            cut["stackTrace"] = [one[:_LONGEST_PLACE] for one in places[-_LONGEST_TRACE:]]
+        text = json.dumps(cut)
     return message, text

@@ -40,6 +40,7 @@ _ABSENT_UNLESS_SET_HERE: Final = frozenset(
         "_X_AMZN_TRACE_ID",
         "_LAMBDA_TELEMETRY_LOG_FD",
         "THAW_CONTROL_FD",
+        "THAW_PARENT",
     }
 )
 """A function's own variables never have these names. Names that are always set below need not stand here."""
@@ -82,6 +83,7 @@ def variables(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(init.memory_mib),
         "AWS_LAMBDA_INITIALIZATION_TYPE": init.initialization_type,
         "AWS_LAMBDA_LOG_FORMAT": init.log_format,
+        **({"AWS_LAMBDA_LOG_LEVEL": init.log_level} if init.log_level else {}),
         "LAMBDA_TASK_ROOT": TASK_ROOT,
         "LAMBDA_RUNTIME_DIR": RUNTIME_DIR,
     }

@@ -5,7 +5,7 @@ Keep-alive, Content-Length and chunked request bodies, Expect: 100-continue. Ans
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import re
 import socket
 from collections import deque
@@ -23,6 +23,13 @@ _CHUNK_SIZE: Final = re.compile(rb"[0-9a-fA-F]{1,15}")
 """Digits only: int() would also take a sign, a prefix and underscores."""
 _SMALL_BODY: Final = 64 * 1024
 """A body up to this is copied behind its head: one system call instead of two."""
+_MOST_CONNECTIONS: Final = 1024
+"""As many as one process of a function may have descriptors. Its child processes together could ask for a million."""
+_MOST_BYTES: Final = 32 << 20
+"""What all clients together may have us keep: half requests, answers that nobody reads. Five bodies of Lambda's limit."""
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PAUSE_S: Final = 0.05
+"""How long nothing is accepted when the kernel has no room. Whoever waits in the listener's queue is not lost."""
 _REASONS: Final = {
     200: "OK",
     202: "Accepted",
@@ -67,6 +74,11 @@ class Server:
     """Listens on an address; `handle(request)` is called for each complete request.
 
     Bodies over `body_limit` bytes are read and thrown away. `port` is the one it got when the address has 0.
+
+    The clients are user code, any number of its processes, and this is PID 1: so there are at most `most_connections`,
+    which hold at most `most_bytes` together. For one more, the connection is closed that has been idle for longest, be it
+    in the middle of a request. One that waits for its answer is not, nor that of the client that got the last late
+    answer: it is the runtime, which polls. When there are only such, the new one is closed.
     """
 
     def __init__(
@@ -76,32 +88,83 @@ class Server:
         handle: Callable[[Request], None],
         *,
         body_limit: int,
+        most_connections: int = _MOST_CONNECTIONS,
+        most_bytes: int = _MOST_BYTES,
     ) -> None:
         self.loop = loop
         self.handle = handle
         self.body_limit = body_limit
+        self._most_connections = most_connections
+        self._most_bytes = most_bytes
         kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._listener = socket.socket(socket.AF_INET, kind)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(address)
         self._listener.listen(64)
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}
+        """The one that has been idle for longest is the first."""
+        self.spared: Connection | None = None
+        """Never closed to make room."""
+        self._bytes = 0
         self.port: int = self._listener.getsockname()[1]
-        loop.watch(self._listener.fileno(), READ, self._accept)
+        self._listen()
 
     def close(self) -> None:
         """Stop listening and close every connection. For tests: in a guest it ends with the machine."""
         for connection in list(self.connections):
             connection.close()
-        self.loop.forget(self._listener.fileno())
-        self._listener.close()
+        if self._listener.fileno() >= 0:
+            self.loop.forget(self._listener.fileno())
+            self._listener.close()
+
+    def used(self, connection: Connection, grown: int) -> None:
+        """Something came from this client, or went to it, and it holds so many bytes more than before."""
+        del self.connections[connection]
+        self.connections[connection] = None
+        self._bytes += grown
+        while self._bytes > self._most_bytes and self._make_room(connection):
+            pass
+        if self._bytes > self._most_bytes:
+            connection.close()
+
+    def gone(self, connection: Connection, held: int) -> None:
+        """This connection was closed, and what it held is given back."""
+        del self.connections[connection]
+        self._bytes -= held
+        if self.spared is connection:
+            self.spared = None
+
+    def _listen(self) -> None:
+        if self._listener.fileno() >= 0:
+            self.loop.watch(self._listener.fileno(), READ, self._accept)
 
     def _accept(self, _events: int) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        try:
             client, _ = self._listener.accept()
+        except OSError as error:
+            # Of all other errors accept(2) says that they are the new connection's own.
+            if error.errno in _NO_ROOM:
+                self._make_room()
+                self.loop.forget(self._listener.fileno())  # or it would be ready again at once
+                self.loop.after(_PAUSE_S, self._listen)
+            return
+        if len(self.connections) >= self._most_connections and not self._make_room():
+            client.close()
+            return
+        try:
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.connections.add(Connection(self, client))
+            self.connections[Connection(self, client)] = None
+        except OSError:
+            client.close()
+
+    def _make_room(self, but: Connection | None = None) -> bool:
+        """Close the connection that has been idle for longest; False when there is none that may be closed."""
+        for one in self.connections:
+            if one is not but and one is not self.spared and not one.busy:
+                one.close()
+                return True
+        return False
 
 
 class Connection:
@@ -118,8 +181,10 @@ class Connection:
         """Bytes still to come of the body, or of the chunk that is being read."""
         self._chunk_end = False
         """The line end behind a chunk is still to come."""
-        self._busy = False
+        self.busy = False
         """A complete request waits for its answer."""
+        self._held = 0
+        """Bytes of it that the server counts."""
         self._parsing = False
         self._last = False
         """The request that is being read or answered is the connection's last."""
@@ -132,15 +197,19 @@ class Connection:
         """Send the answer to the request that waits, and go on with the next."""
         if self.closed:
             return
-        self._busy = False
+        self.busy = False
         self._request = None
+        if not self._parsing:
+            self._server.spared = self
         self._closing = self._last
         if len(body) <= _SMALL_BODY:
             self._send(head + body)
         else:
             self._send(head, body)
-        if self._in and not self._parsing:
-            self._parse()
+        if not self._parsing:
+            if self._in:
+                self._parse()
+            self._count()
 
     def _send(self, *parts: bytes) -> None:
         self._out.extend(memoryview(part) for part in parts)
@@ -155,7 +224,8 @@ class Connection:
                 else:
                     self._out[0] = self._out[0][sent:]
         except BlockingIOError:
-            self._server.loop.watch(self._socket.fileno(), READ | WRITE, self._ready)
+            # Nothing more is taken from a client that does not read, or its answers would fill our memory.
+            self._server.loop.watch(self._socket.fileno(), WRITE, self._ready)
             return
         except OSError:
             self.close()
@@ -166,10 +236,23 @@ class Connection:
         self._server.loop.watch(self._socket.fileno(), READ, self._ready)
 
     def _ready(self, events: int) -> None:
-        if events & WRITE:
+        if self._out:
             self._flush()
-        if events & ~WRITE and not self.closed:
-            self._read()
+        if not self._out and not self.closed:
+            if events & ~WRITE:
+                self._read()
+            elif self._in and not self.busy:
+                self._parse()
+        self._count()
+
+    def _count(self) -> None:
+        """Tell the server what this connection holds now."""
+        if not self.closed:
+            held = len(self._in) + sum(map(len, self._out))
+            if self._request is not None:
+                held += len(self._request.body)
+            grown, self._held = held - self._held, held
+            self._server.used(self, grown)
 
     def _read(self) -> None:
         try:
@@ -182,7 +265,7 @@ class Connection:
             self.close()
             return
         self._in += data
-        if not self._busy:
+        if not self.busy:
             self._parse()
         elif len(self._in) > _HEAD_LIMIT:
             self.close()  # nobody sends so much ahead of its answer
@@ -191,10 +274,10 @@ class Connection:
         """Take requests out of what was read, until one waits for its answer or there are no more."""
         self._parsing = True
         try:
-            while not self._busy and not self.closed and not self._closing:
+            while not (self.busy or self.closed or self._closing or self._out):
                 if (self._request is None and not self._head()) or not self._body():
                     return
-                self._busy = True
+                self.busy = True
                 if self._request is not None:
                     self._server.handle(self._request)
         finally:
@@ -299,6 +382,6 @@ class Connection:
         """Close it; a request that waits for its answer will not get one."""
         if not self.closed:
             self.closed = True
-            self._server.connections.discard(self)
+            self._server.gone(self, self._held)
             self._server.loop.forget(self._socket.fileno())
             self._socket.close()

@@ -19,7 +19,20 @@ _MOUNTS = (
     ("devpts", "/dev/pts", "devpts", "mode=0620"),
 )
 
+_DESCRIPTORS: Final = 4096
+"""For this process: four times the connections that its HTTP server takes."""
+_SYSCTLS: Final = (
+    # A user namespace would give the function every capability in it, and with them much more of the kernel to attack.
+    ("user/max_user_namespaces", "0"),
+    ("kernel/unprivileged_bpf_disabled", "1"),
+    ("kernel/perf_event_paranoid", "3"),
+    ("kernel/dmesg_restrict", "1"),
+    ("kernel/kptr_restrict", "2"),
+    ("dev/tty/ldisc_autoload", "0"),
+)
+"""Lambda's functions cannot make these calls either. What a kernel does not have, it need not be told."""
 _MOST_FILES: Final = 1000
+_MOST_FOLDERS: Final = 10_000
 
 
 def set_up(system: System) -> None:
@@ -28,6 +41,10 @@ def set_up(system: System) -> None:
         system.make_directory(target)
         if not os.path.ismount(system.path(target)):
             system.mount(source, target, kind, options=options)
+    for name, value in _SYSCTLS:
+        if os.path.exists(system.path(f"/proc/sys/{name}")):
+            system.write(f"/proc/sys/{name}", value)
+    system.allow_descriptors(_DESCRIPTORS)
     system.loopback_up()
     identity.prepare(system)
 
@@ -42,8 +59,8 @@ def files_in_tmp(system: System) -> list[str]:
     """Names of files under /tmp, relative to it, sorted; at most `_MOST_FILES`."""
     root = system.path("/tmp")
     found: list[str] = []
-    for folder, _, files in os.walk(root):
+    for number, (folder, _, files) in enumerate(os.walk(root)):
         found += [os.path.relpath(os.path.join(folder, name), root) for name in files]
-        if len(found) >= _MOST_FILES:
+        if len(found) >= _MOST_FILES or number >= _MOST_FOLDERS:
             break
     return sorted(found)[:_MOST_FILES]

@@ -21,6 +21,8 @@ _BASE: Final = "/2018-06-01"
 _JSON: Final = (("Content-Type", "application/json"),)
 _OK: Final = b'{"status":"OK"}\n'
 _ERROR_TYPE: Final = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
+_LONGEST_TYPE: Final = 1024
+"""Characters of a response's content type. A header may be of 64 KB, a message to the host must fit its frame."""
 _TOO_LARGE: Final = json.dumps(
     {
         "errorMessage": f"Response payload size exceeded maximum allowed payload size ({wire.MAX_BODY} bytes).",
@@ -218,7 +220,7 @@ class RuntimeApi:
             return True
         # The host first: somebody waits for this response, and the runtime's answer can wait for that.
         if parts[2] == "response":
-            kind = request.headers.get("content-type", "application/json")
+            kind = request.headers.get("content-type", "application/json")[:_LONGEST_TYPE]
             self._observer.responded(event.stream, bytes(request.body), kind)
         else:
             self._observer.failed(
@@ -235,7 +237,7 @@ class RuntimeApi:
             self._forbid(request, INIT_ERROR)
             return
         self.state = INIT_ERROR
-        self._observer.init_failed(bytes(request.body), _error_type(request, "Runtime.Unknown"))
+        self._observer.init_failed(_error_body(request), _error_type(request, "Runtime.Unknown"))
         request.answer(202, _OK, _JSON)
 
     def _restore_error(self, request: Request) -> None:
@@ -243,7 +245,7 @@ class RuntimeApi:
             self._forbid(request, RESTORE_ERROR)
             return
         self.state = RESTORE_ERROR
-        self._observer.restore_failed(bytes(request.body), _error_type(request, "Runtime.Unknown"))
+        self._observer.restore_failed(_error_body(request), _error_type(request, "Runtime.Unknown"))
         request.answer(202, _OK, _JSON)
 
     def _forbid(self, request: Request, wanted: str) -> None:
@@ -254,6 +256,10 @@ class RuntimeApi:
 def _error(request: Request, status: int, kind: str, message: str) -> None:
     body = json.dumps({"errorMessage": message, "errorType": kind}, separators=(",", ":"))
     request.answer(status, body.encode(), _JSON)
+
+
+def _error_body(request: Request) -> bytes:
+    return _TOO_LARGE if request.too_large else bytes(request.body)
 
 
 def _error_type(request: Request, otherwise: str) -> str:

@@ -143,11 +143,6 @@ class Decoder:
         self._buffer = bytearray()
         self._synchronised = False
 
-    @property
-    def at_boundary(self) -> bool:
-        """Nothing of an unfinished frame is held: the state in which a snapshot may be taken."""
-        return not self._buffer
-
     def reset(self) -> None:
         """The other end went away: forget the half frame and wait for the next `SYNC`."""
         self._buffer.clear()
@@ -296,6 +291,7 @@ class Init(Message):
     environment: dict[str, str] = field(default_factory=dict)
     region: str = "us-east-1"
     log_format: str = "Text"
+    log_level: str = ""  # for the runtime, with log_format JSON; "" for the runtime's own default
     log_group: str = ""
     log_stream: str = ""
     clock_ns: int
@@ -438,7 +434,8 @@ class Exited(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault(Message):
-    """The agent failed in a way it cannot answer for."""
+    """The agent failed in a way it cannot answer for. `message` is one line; `trace` is for the daemon's own log."""
 
     KIND = Kind.FAULT
     message: str
+    trace: str = ""

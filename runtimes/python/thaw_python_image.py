@@ -56,5 +56,5 @@ async def install(build: Build) -> Found:
 
 
 async def finish(build: Build) -> None:
-    """Byte code for what is ours."""
+    """Compile thaw_runtime."""
     await build.compile([f"{_RUNTIME}/thaw_runtime"])

@@ -1,22 +1,15 @@
 """A daemon that real clients talk to, and the service model that every answer is held against.
 
-The daemon is the real HTTP server, API and catalog over loopback TCP, with a stand-in for the machines: it runs
-handlers in this process. `THAWD_TEST_ENDPOINT=http://127.0.0.1:PORT` runs the same tests against a live daemon.
+The daemon is the real one over loopback TCP; its machines are pretended, and run handlers in this process. `THAWD_TEST_ENDPOINT=http://127.0.0.1:PORT` runs the same tests against a live daemon.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
-import io
 import json
 import os
 import re
 import threading
-import traceback
-import types
-import zipfile
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -24,16 +17,8 @@ import boto3
 import botocore.config
 import pytest
 import trio
-from attrs import frozen
 
-from thawd.api import app
-from thawd.api.core import Core
-from thawd.catalog.models import State
-from thawd.catalog.store import Catalog
-from thawd.errors import BundleError, CatalogError
-from thawd.http import serve
-from thawd.invoke.outcome import Answered, NotRun, Outcome, Reason
-from thawd.logs.book import LogBook
+from thawd.testing import PythonFunction, running_daemon, zipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,154 +36,12 @@ def handler(event, context):
 ROLE = "arn:aws:iam::000000000000:role/test"
 
 
-def zipped(source: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("app.py"), source)
-    return buffer.getvalue()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The stand-in
-
-
-@frozen
-class StoredZip:
-    code_sha256_base64: str
-    zip_size: int
-
-
-@frozen
-class ZipFolder:
-    """Bundles without disk images."""
-
-    folder: Path
-
-    async def add(self, data: bytes) -> StoredZip:
-        if not zipfile.is_zipfile(io.BytesIO(data)):
-            raise BundleError(
-                "Could not unzip uploaded file. Please check your file, then try to upload again."
-            )
-        digest = hashlib.sha256(data)
-        (self.folder / digest.hexdigest()).write_bytes(data)
-        return StoredZip(base64.b64encode(digest.digest()).decode(), len(data))
-
-    def find_zip(self, code_sha256: str) -> Path:
-        return self.folder / base64.b64decode(code_sha256).hex()
-
-    def load(self, version) -> types.ModuleType:
-        with zipfile.ZipFile(self.find_zip(version.code.sha256)) as archive:
-            module = types.ModuleType("app")
-            exec(archive.read("app.py"), module.__dict__)  # noqa: S102 - the test's own function
-        return module
-
-
-class Images:
-    """An image store with one image."""
-
-    def list(self) -> list:
-        return [types.SimpleNamespace(runtime="python3.13")]
-
-
-class Collector:
-    """Collects nothing."""
-
-    def nudge(self) -> None:
-        pass
-
-
-@frozen
-class StandIn:
-    """Publisher and invoker: "initialises" a version by importing it, and runs its handler here."""
-
-    nursery: trio.Nursery
-    catalog: Catalog
-    zips: ZipFolder
-
-    def publish(self, version) -> None:
-        self.nursery.start_soon(self._publish, version)
-
-    async def _publish(self, version) -> None:
-        await trio.sleep(0.05)
-        state, reason, code = State.ACTIVE, None, None
-        try:
-            self.zips.load(version)
-        except Exception as error:
-            state, code = State.FAILED, "FunctionError"
-            reason = f"An error occurred during function initialization. {error!r}"
-        try:
-            self.catalog.set_state(
-                version.function_name, version.version, state, reason=reason, reason_code=code
-            )
-        except CatalogError:
-            return  # deleted meanwhile
-
-    async def forget(self, *_) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def invoke(self, invocation) -> Outcome:
-        await trio.lowlevel.checkpoint()
-        version = invocation.version
-        if version.state is not State.ACTIVE:
-            return NotRun(reason=Reason(version.state.lower()))
-        context = types.SimpleNamespace(
-            function_version=version.version,
-            invoked_function_arn=invocation.invoked_arn,
-            aws_request_id=invocation.request_id,
-        )
-        log = f"START RequestId: {invocation.request_id} Version: {version.version}\n"
-        error = None
-        try:
-            result = self.zips.load(version).handler(json.loads(invocation.payload), context)
-        except Exception as raised:
-            error = "Unhandled"
-            result = {
-                "errorMessage": str(raised),
-                "errorType": type(raised).__name__,
-                "requestId": invocation.request_id,
-                "stackTrace": traceback.format_tb(raised.__traceback__),
-            }
-        else:
-            log += "a line of the function\n"
-        log += f"END RequestId: {invocation.request_id}\n"
-        return Answered(
-            payload=json.dumps(result).encode(),
-            function_error=error,
-            executed_version=version.version,
-            log_tail=log.encode() if invocation.log_tail else b"",
-        )
-
-
 async def _run_daemon(folder: Path, started: SimpleQueue) -> None:
-    zips = ZipFolder(folder)
-    with Catalog.open(folder / "catalog.db") as catalog:
-        async with trio.open_nursery() as nursery:
-            stand_in = StandIn(nursery, catalog, zips)
-            api = app.build(
-                Core(
-                    catalog=catalog,
-                    bundles=zips,
-                    publisher=stand_in,
-                    logs=LogBook(folder / "logs"),
-                    invoker=stand_in,
-                    images=Images(),
-                    collector=Collector(),
-                    host=None,
-                    fleet=None,
-                )
-            )
-            [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            port = listener.socket.getsockname()[1]
-
-            async def run(task_status):
-                await serve(listener, api, render_error=api.refuse, task_status=task_status)
-
-            server = await nursery.start(run)
-            stop = trio.Event()
-            started.put((f"http://127.0.0.1:{port}", trio.lowlevel.current_trio_token(), stop))
-            await stop.wait()
-            await server.shutdown(1)
-            nursery.cancel_scope.cancel()
+    settings = {"listen": ["tcp:127.0.0.1:0"]}
+    async with running_daemon(folder, PythonFunction(init_s=0.05), settings=settings) as daemon:
+        stop = trio.Event()
+        started.put((daemon.url, trio.lowlevel.current_trio_token(), stop))
+        await stop.wait()
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,11 @@ FOREIGN = (
     "uuid_utils",
     "faker",
     "Crypto.Random",
+    "bson",
+    "nats.nuid",
+    "celery",
+    "kombu.common",
+    "sentry_sdk",
 )
 """botocore is in the guest image; the others are put beside the function."""
 

@@ -53,6 +53,7 @@ def main() -> None:
     for runtime in {"python3.13", *(case.runtime for case in chosen)}:
         trio.run(ImageStore(images).ensure, runtime)
     with tempfile.TemporaryDirectory(prefix="thaw-bench-") as folder:
+        # A start in advance would run beside the one that is measured.
         settings = f'engine = "{arguments.engine}"\n[pool]\nready = 0\n'
         daemon = Daemon(Path(folder) / "state", Path(folder) / "run", images, settings).start()
         try:

@@ -13,18 +13,29 @@ HERE = Path(__file__).parent
 LIBRARIES = {
     "aiohttp": "aiohttp",
     "botocore": "botocore",
+    "bson": "pymongo",
+    "celery": "celery",
     "crypto": "Crypto",
     "cryptography": "cryptography",
+    "ddtrace": "ddtrace",
     "faker": "faker",
+    "nats": "nats",
+    "numba": "numba",
+    "numba_seeded": "numba",
     "numpy": "numpy",
     "opentelemetry": "opentelemetry.sdk",
     "polars": "polars",
     "psycopg": "psycopg_binary",
+    "pyarrow": "pyarrow",
+    "pysqlite3": "pysqlite3",
+    "sentry_sdk": "sentry_sdk",
     "torch": "torch",
     "uuid_utils": "uuid_utils",
 }
 
-KERNEL = {"Fernet key", "get_random_bytes", "ECC key"}
+KERNEL = {
+    "Fernet key", "get_random_bytes", "ECC key", "task id", "kombu's uuid", "event id",
+}  # fmt: skip
 """Sources that ask the kernel at every call; the bed's clones share one kernel."""
 
 
@@ -42,7 +53,7 @@ def shared(clones: list[dict], name: str) -> set[str]:
 def need(library: str) -> None:
     """Skip by name; nothing is imported into the test's own process."""
     if importlib.util.find_spec(library.partition(".")[0]) is None:
-        pytest.skip(f"{library} is not installed (dependency group `fixers`)")
+        pytest.skip(f"{library} is not installed (dependency groups `fixers`, `fixers-long`)")
 
 
 @pytest.mark.parametrize(("module", "library"), LIBRARIES.items())

@@ -54,13 +54,12 @@ def tcp_port() -> int:
 def daemon(
     images: Path, tcp_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Daemon]:
-    """A running daemon. At the end it must leave nothing."""
+    """A running daemon, its pools as by default. At the end it must leave nothing."""
     with tempfile.TemporaryDirectory(prefix="thaw-test-") as folder:
         runtime = Path(folder) / "r"
         settings = (
             'engine = "qemu-tcg"\n'
             f'listen = ["unix:{runtime}/thawd.sock", "tcp:127.0.0.1:{tcp_port}"]\n'
-            "[pool]\nready = 0\nidle_seconds = 60\n"
             "[limits]\nrestore_limit_s = 8\n"
         )
         daemon = Daemon(tmp_path_factory.mktemp("state"), runtime, images, settings)

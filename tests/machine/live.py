@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 from attrs import define, field
 
 from thawd.cli.client import Client, check_socket
@@ -119,8 +120,9 @@ class Daemon:
         self.assert_nothing_left()
 
     def kill(self) -> None:
-        """Kill -9."""
+        """Kill -9, at once."""
         assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)  # to look at its machines takes a while
         self.machines()
         self.process.kill()
         self.process.wait(10)
@@ -137,6 +139,14 @@ class Daemon:
 
     def client(self) -> Client:
         return Client(self.socket)
+
+    def statistics(self) -> dict[str, Any]:
+        """The daemon's figures of this moment."""
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://d"
+        ) as http:
+            figures: dict[str, Any] = http.get("/thaw/v1/statistics").json()
+            return figures
 
 
 def create(
@@ -190,6 +200,13 @@ def failed(client: Client, name: str, qualifier: str | None = "1", **event: Any)
     answer = client.invoke(name, qualifier, json.dumps(event).encode())
     assert answer.function_error == "Unhandled", answer.payload
     return json.loads(answer.payload)
+
+
+def last_log(client: Client, name: str, version: str = "1") -> list[str]:
+    """The last lines of a version's log, those of machines that were started in advance left out."""
+    entries = list(client.logs(name, version=version, lines=30))
+    asked = {entry["stream"] for entry in entries if entry["message"].startswith("START ")}
+    return [entry["message"] for entry in entries if not asked or entry["stream"] in asked]
 
 
 def kill_machine(pid: int) -> None:

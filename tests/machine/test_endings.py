@@ -6,13 +6,9 @@ import base64
 import re
 
 import pytest
-from live import FUNCTIONS, Daemon, call, create, failed, publish, wait_until
+from live import FUNCTIONS, Daemon, call, create, failed, last_log, publish, wait_until
 
 from thawd.cli.client import Client, DaemonRefused
-
-
-def last_log(client: Client, name: str, version: str = "1") -> list[str]:
-    return [entry["message"] for entry in client.logs(name, version=version, lines=12)]
 
 
 def test_surroundings_are_lambdas(client: Client, everything: str) -> None:

@@ -31,10 +31,15 @@ LIBRARIES = {
     "uuid_utils": "uuid_utils",
     "faker": "faker",
     "crypto": "pycryptodome",
+    "bson": "pymongo",
+    "nats": "nats-py",
+    "celery": "celery",
+    "sentry_sdk": "sentry-sdk",
 }
 
 KERNEL = {
     "os.urandom", "secrets", "uuid4", "SystemRandom", "Fernet key", "get_random_bytes", "ECC key",
+    "task id", "kombu's uuid", "event id",
 }  # fmt: skip
 """Sources that ask the kernel at every call: the agent has reseeded it, with fixers or without."""
 
@@ -118,3 +123,23 @@ def test_libraries_share_nothing(daemon: Daemon, tmp_path: Path) -> None:
     modules = tuple(LIBRARIES)
     folder = function(tmp_path / "code", modules, vendored=vendor(*LIBRARIES.values()))
     check(daemon, "libraries", folder, modules)
+
+
+def test_other_threads_share_nothing(daemon: Daemon, tmp_path: Path) -> None:
+    """The same in a thread that waits in C for its work, as a web framework's pool does: the snapshot holds it."""
+    folder = function(
+        tmp_path / "code", ("threads",), vendored=vendor("uuid_utils", "cryptography")
+    )
+    check(daemon, "threads", folder, ("threads",))
+
+
+def test_child_processes_share_nothing(daemon: Daemon, tmp_path: Path) -> None:
+    """A program and a fork that live in the snapshot, with hooks of their own."""
+    check(daemon, "children", function(tmp_path / "code", ("children",)), ("children",))
+
+
+@pytest.mark.long
+def test_a_tracer_shares_nothing(daemon: Daemon, tmp_path: Path) -> None:
+    """ddtrace, whose threads run from its import on."""
+    folder = function(tmp_path / "code", ("ddtrace", "threads"), vendored=vendor("ddtrace"))
+    check(daemon, "tracer", folder, ("ddtrace", "threads"))

@@ -36,9 +36,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         patch.setenv(runtimes.DIRECTORIES, str(LANGUAGES))
         trio.run(ensure)
         with tempfile.TemporaryDirectory(prefix="thaw-test-") as folder:
-            settings = 'engine = "qemu-tcg"\n[pool]\nready = 0\n'
             state = tmp_path_factory.mktemp("state")
-            daemon = Daemon(state, Path(folder) / "r", IMAGES, settings)
+            daemon = Daemon(state, Path(folder) / "r", IMAGES, 'engine = "qemu-tcg"\n')
             daemon.start()
             try:
                 with daemon.client() as client:

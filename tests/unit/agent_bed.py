@@ -82,6 +82,9 @@ class PretendedSystem(System):
     def bind(self, source: str, target: str, *, read_only: bool = False) -> None:
         self._note(f"bind {target}")
 
+    def allow_descriptors(self, most: int) -> None:
+        self._note(f"descriptors {most}")
+
     def loopback_up(self) -> None:
         self._note("loopback")
 

@@ -22,6 +22,7 @@ from thawd.logs.book import LogBook
 from thawd.publish.publisher import Publisher, open_publisher
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
+from thawd.testing import FakeImages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -32,22 +33,6 @@ if TYPE_CHECKING:
     from thawd.engines.testing import FakeMachine
 
 CODE = Code(sha256="sha", size=1)
-
-
-@frozen(kw_only=True)
-class FakeImage:
-    runtime: str = "python3.13"
-    digest: str = "0" * 64
-    kernel: Path = Path("vmlinux")
-    initrd: Path = Path("initrd")
-    root: Path = Path("root")
-    log_name: str = "python:3.13"
-    must_report: str = "thaw_runtime"
-
-
-class FakeImages:
-    def find(self, runtime: str) -> FakeImage:
-        return FakeImage(runtime=runtime)
 
 
 @define

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import time
 from itertools import pairwise
@@ -21,9 +22,11 @@ PATIENCE_S = 10.0
 class Bed:
     """A server, stepped by the test, that answers with what it was asked, or keeps what is asked of /later."""
 
-    def __init__(self):
+    def __init__(self, **limits):
         self.loop = Loop()
-        self.server = http.Server(self.loop, ("127.0.0.1", 0), self.handle, body_limit=LIMIT)
+        self.server = http.Server(
+            self.loop, ("127.0.0.1", 0), self.handle, body_limit=LIMIT, **limits
+        )
         self.requests = []
         self.later = []
         self.clients = []
@@ -65,6 +68,17 @@ class Client:
         self.got = b""
         self.ended = False
         bed.until(lambda: bed.server.connections)
+
+    @classmethod
+    def unheard(cls, bed):
+        """One that does not wait until the server has it: it may not get a place."""
+        client = cls.__new__(cls)
+        client.bed, client.got, client.ended = bed, b"", False
+        client.socket = socket.create_connection(("127.0.0.1", bed.server.port))
+        client.socket.setblocking(False)
+        bed.clients.append(client)
+        bed.settle()
+        return client
 
     def send(self, data):
         view = memoryview(data)
@@ -361,3 +375,176 @@ class TestEnds:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", bed.server.port))
         bed.server = http.Server(bed.loop, ("127.0.0.1", 0), bed.handle, body_limit=LIMIT)
+
+
+@pytest.fixture
+def small():
+    """A server that has little room."""
+    bed = Bed(most_connections=3, most_bytes=2 * LIMIT)
+    yield bed
+    bed.close()
+
+
+def poll(bed, client):
+    """Let this client get a late answer, as a runtime does."""
+    client.send(b"GET /later HTTP/1.1\r\n\r\n")
+    bed.until(lambda: bed.later)
+    bed.later.pop().answer(200)
+    client.answers(1)
+
+
+class TestRoom:
+    """The clients are user code: whatever they keep open or half sent, the agent goes on and the runtime is served."""
+
+    def test_one_connection_too_many_closes_that_which_was_idle_for_longest(self, small):
+        first, second, third = (small.client() for _ in range(3))
+        small.until(lambda: len(small.server.connections) == 3)
+        first.send(b"GET /x HTTP/1.1\r\n\r\n")
+        first.answers(1)
+        fourth = small.client()
+        second.until(lambda: second.ended)
+
+        for client in (first, third, fourth):
+            client.send(b"GET /y HTTP/1.1\r\n\r\n")
+            assert client.answers(1) == [(200, b"GET /y 0")]
+        assert len(small.server.connections) == 3
+
+    def test_not_one_that_waits_for_its_answer_nor_the_runtimes(self, small):
+        runtime = small.client()
+        poll(small, runtime)
+        waiting = small.client()
+        waiting.send(b"GET /later HTTP/1.1\r\n\r\n")
+        small.until(lambda: small.later)
+        flood = [small.client() for _ in range(20)]
+        for client in flood[:-1]:
+            client.until(lambda client=client: client.ended)
+        small.later.pop().answer(200, b"late")
+
+        assert waiting.answers(1) == [(200, b"late")]
+        runtime.send(b"GET /x HTTP/1.1\r\n\r\n")
+        assert runtime.answers(1) == [(200, b"GET /x 0")]
+
+    def test_when_all_wait_the_new_one_is_closed(self, small):
+        waiting = [small.client() for _ in range(3)]
+        for number, client in enumerate(waiting, start=1):
+            client.send(b"GET /later HTTP/1.1\r\n\r\n")
+            small.until(lambda number=number: len(small.later) == number)
+        late = small.client()
+        late.until(lambda: late.ended)
+        small.later[0].answer(200, b"late")
+
+        assert waiting[0].answers(1) == [(200, b"late")]
+
+    def test_bodies_half_sent_are_bounded_together(self):
+        bed = Bed(most_bytes=2 * LIMIT)
+        try:
+            flood = [bed.client() for _ in range(10)]
+            for client in flood:
+                client.send(post(bytes(LIMIT))[:-1])
+
+            def ended():
+                for client in flood:
+                    client.receive()
+                return sum(client.ended for client in flood) == 8
+
+            bed.until(ended)
+            last = bed.client()
+            last.send(post(bytes(LIMIT)))
+
+            assert last.answers(1) == [(200, b"POST /x %d" % LIMIT)]
+            assert bed.server._bytes <= 2 * LIMIT
+            for client in flood:
+                client.socket.close()
+            last.socket.close()
+            bed.until(lambda: not bed.server.connections)
+            assert bed.server._bytes == 0
+        finally:
+            bed.close()
+
+    def test_more_than_all_may_hold_closes_even_the_last_one(self):
+        bed = Bed(most_bytes=LIMIT // 2)
+        try:
+            client = bed.client()
+            client.send(post(bytes(LIMIT))[:-1])
+            client.until(lambda: client.ended)
+
+            assert bed.server._bytes == 0
+        finally:
+            bed.close()
+
+    def test_who_does_not_read_is_not_read(self, bed, client):
+        """Pipelined requests whose answers nobody takes do not fill the agent's memory."""
+        request = b"GET /" + b"x" * 60_000 + b" HTTP/1.1\r\n\r\n"
+        sent = 0
+        for _ in range(1500):
+            with contextlib.suppress(BlockingIOError):
+                sent += client.socket.send(request[sent % len(request) :])
+            bed.loop.turn(0.0)
+        taken, held = len(bed.requests), bed.server._bytes
+        client.send(request[sent % len(request) :])
+
+        assert held < 1 << 20
+        assert taken < sent // len(request)
+        client.until(lambda: client.got.count(b"HTTP/1.1 200") == 1 + sent // len(request))
+
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+    def test_when_the_kernel_has_no_room_a_client_waits_and_an_idle_one_goes(
+        self, bed, client, monkeypatch, number
+    ):
+        real, failures = bed.server._listener, [number] * 2
+
+        class Listener:
+            def accept(self):
+                if failures:
+                    raise OSError(failures.pop(), "no room")
+                return real.accept()
+
+            def __getattr__(self, name):
+                return getattr(real, name)
+
+        monkeypatch.setattr(bed.server, "_listener", Listener())
+        late = bed.client()
+        client.until(lambda: client.ended)
+        late.send(b"GET /x HTTP/1.1\r\n\r\n")
+
+        assert late.answers(1) == [(200, b"GET /x 0")]
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(0, 5),
+                st.sampled_from(["get", "poll", "half", "answer", "close"]),
+            ),
+            max_size=40,
+        )
+    )
+    @settings(max_examples=20, deadline=None)
+    def test_whatever_clients_do_the_books_are_right(self, acts):
+        bed = Bed(most_connections=3, most_bytes=2 * LIMIT)
+        places = {}
+        try:
+            for place, act in acts:
+                if act == "answer":
+                    if bed.later:
+                        bed.later.pop().answer(200, b"late")
+                    continue
+                if act == "close":
+                    if place in places:
+                        places.pop(place).socket.close()
+                    bed.settle()
+                    continue
+                if place not in places:
+                    places[place] = Client.unheard(bed)
+                data = {
+                    "get": b"GET /x HTTP/1.1\r\n\r\n",
+                    "poll": b"GET /later HTTP/1.1\r\n\r\n",
+                    "half": post(bytes(LIMIT))[:-1],
+                }[act]
+                with contextlib.suppress(OSError):
+                    places[place].socket.send(data)
+                bed.settle()
+                connections = list(bed.server.connections)
+                assert len(connections) <= 3
+                assert bed.server._bytes == sum(one._held for one in connections) <= 2 * LIMIT
+        finally:
+            bed.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -183,6 +184,15 @@ class TestSnapshot:
         assert bed.agent.phase == FROZEN
         assert "cgroup.freeze=1" in bed.system.calls
         assert {"clock", "entropy", "identity", "code", "freeze", "sockets"} <= ready.steps.keys()
+
+    def test_a_function_that_cannot_be_brought_to_a_standstill_has_failed_its_init(self, bed):
+        bed.start("snap-start")
+        bed.system.fails.add("cgroup.freeze=1")
+        bed.client().ask("GET", f"{RUNTIME}/restore/next")
+        failed = wire.InitFailed.decode(bed.take(wire.Kind.INIT_FAILED).payload)
+
+        assert failed.error_type == "Sandbox.Failure"
+        assert "step freeze failed" in failed.message
 
     def test_what_was_printed_comes_before_it_and_nothing_after(self, tmp_path):
         with shell(tmp_path, "echo whole; printf half; touch printed; sleep 60") as bed:
@@ -507,6 +517,14 @@ class TestInvocations:
             assert (exited.signal, exited.reason) == (9, "signal: killed")
             assert exited.max_memory_bytes > 100_000
             assert bed.kinds() == []
+
+    def test_so_many_exits_that_there_is_always_one_more_do_not_hold_the_agent_up(
+        self, bed, monkeypatch
+    ):
+        monkeypatch.setattr("thaw_agent.processes.reap", lambda: itertools.repeat((2**22, 0, 0)))
+        bed.agent._on_child_exit()
+
+        assert bed.client().call("GET", "/nothing").status == 404
 
     def test_the_clock_is_stepped_when_the_machine_was_paused(self, bed):
         client = restored(bed)

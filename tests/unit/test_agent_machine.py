@@ -12,12 +12,19 @@ import sys
 import pytest
 from agent_bed import Bed, PretendedSystem
 
-from thaw_agent import init, processes, supervisor, wire
+from thaw_agent import http, init, processes, supervisor, wire
 from thaw_agent.cgroup import Cgroup
 from thaw_agent.channel import Channel
 from thaw_agent.loop import Loop
 from thaw_agent.restore import sockets
 from thaw_agent.system import System
+
+
+class Refusing(socket.socket):
+    """A stream socket that is not of TCP."""
+
+    def getsockopt(self, *_arguments):
+        raise OSError(95, "Operation not supported")
 
 
 @pytest.fixture
@@ -49,6 +56,21 @@ class TestSetUp:
             "mount /sys/fs/cgroup",
             "mount /dev/shm",
         ]
+
+    def test_the_kernel_is_made_a_smaller_target_in_what_it_has(self, system):
+        there = system.root / "proc/sys/user"
+        there.mkdir()
+        (there / "max_user_namespaces").write_text("1000")
+        init.set_up(system)
+
+        assert (there / "max_user_namespaces").read_text() == "0"
+        assert not (system.root / "proc/sys/kernel/unprivileged_bpf_disabled").exists()
+
+    def test_the_agent_may_have_more_descriptors_than_a_function(self, system):
+        init.set_up(system)
+        (given,) = [call for call in system.calls if call.startswith("descriptors")]
+
+        assert int(given.split()[1]) > 2 * http._MOST_CONNECTIONS
 
     def test_only_what_the_code_disk_has_is_bound(self, system):
         (system.root / "run/thaw/code/opt").mkdir(parents=True)
@@ -125,6 +147,13 @@ class TestConnections:
             system.sockets = [ours]
 
             assert sockets.shut(system, [1], api_port=port) == []
+
+    def test_a_connection_of_another_protocol_is_shut_too(self, system):
+        with Refusing(socket.AF_INET, socket.SOCK_STREAM) as one:
+            system.sockets = [one]
+            ended = sockets.shut(system, [1], api_port=9)
+
+        assert ended == ["not connected yet"]
 
     def test_a_connection_still_being_made_is_given_up(self, system):
         with socket.create_server(("127.0.0.1", 0), backlog=0) as server:

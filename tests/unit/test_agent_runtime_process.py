@@ -85,6 +85,10 @@ class TestVariables:
 
         assert expected.items() <= values.items()
 
+    def test_the_log_level_is_there_only_when_one_is_told(self, variables):
+        assert "AWS_LAMBDA_LOG_LEVEL" not in variables()
+        assert variables(log_level="WARN")["AWS_LAMBDA_LOG_LEVEL"] == "WARN"
+
     def test_snap_start_has_an_endpoint_for_credentials_and_neither_keys_nor_log_names(
         self, variables
     ):

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stand_ins import Images
 
 from thawd.api.errors import ApiError
 from thawd.api.settings import configured, read_settings, refuse_what_is_not_here
 from thawd.api.validation import Members, Violations, read_members
 from thawd.catalog.models import LATEST, ApplyOn, Code, FunctionVersion
+from thawd.testing import FakeImages
 
-CORE = SimpleNamespace(images=Images(), architectures=("x86_64",))
+CORE = SimpleNamespace(images=FakeImages(), architectures=("x86_64",))
 VERSION = FunctionVersion(
     function_name="f",
     version=LATEST,

@@ -15,15 +15,28 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from thawd.catalog import states
 from thawd.catalog.errors import FunctionExists, FunctionNotFound, StaleRevision, StateConflict
-from thawd.catalog.models import LATEST, ApplyOn, Code, FunctionVersion, State
+from thawd.catalog.models import LATEST, ApplyOn, Code, FunctionVersion, State, UpdateStatus
 from thawd.catalog.store import Catalog
 
 names = st.sampled_from(["a", "b", "A-b_1"])
 numbers = st.integers(1, 6).map(str)
 
 
+STEPS = {
+    (State.PENDING, State.ACTIVE),
+    (State.PENDING, State.FAILED),
+    (State.PENDING, State.INACTIVE),
+    (State.ACTIVE, State.PENDING),
+    (State.INACTIVE, State.PENDING),
+}
+"""A snapshot is made, or made again; nothing else happens to a version."""
+
+
 class CatalogMachine(RuleBasedStateMachine):
-    """`self.model` is {name: {version: FunctionVersion}}; `self.used` the highest number ever given by name."""
+    """`self.model` is {name: {version: FunctionVersion}}; `self.used` the highest number ever given by name.
+
+    `self.ever` holds the names of all functions that there have been.
+    """
 
     @initialize()
     def begin(self) -> None:
@@ -32,6 +45,7 @@ class CatalogMachine(RuleBasedStateMachine):
         self.catalog = Catalog.open(self.path)
         self.model: dict[str, dict[str, FunctionVersion]] = {}
         self.used: dict[str, int] = {}
+        self.ever: set[str] = set()
         self.of_latest: dict[tuple[str, str], Any] = {}
 
     def teardown(self) -> None:
@@ -63,6 +77,7 @@ class CatalogMachine(RuleBasedStateMachine):
         if made is not None:
             assert made.state is State.ACTIVE
             self.model[name] = {LATEST: made}
+            self.ever.add(name)
 
     @rule(name=names, timeout=st.integers(1, 3), stale=st.booleans(), snap=st.sampled_from(ApplyOn))
     def update(self, name: str, timeout: int, stale: bool, snap: ApplyOn) -> None:  # noqa: FBT001
@@ -114,14 +129,28 @@ class CatalogMachine(RuleBasedStateMachine):
             FunctionNotFound
             if current is None
             else None
-            if state in states.FOLLOWERS[current.state]
+            if (current.state, state) in STEPS
             else StateConflict
         )
         moved = self.expect(
-            error, lambda: self.catalog.set_state(name, number, state, reason="why")
+            error,
+            lambda: self.catalog.set_state(
+                name, number, state, reason="why", reason_code=states.RESTORING
+            ),
         )
         if moved is not None:
-            assert moved.state is state
+            assert current is not None
+            shown = (moved.state, moved.state_reason, moved.state_reason_code)
+            if state is State.ACTIVE:
+                assert shown == (state, None, None)
+            else:
+                assert shown == (state, "why", states.RESTORING)
+            # A tool that waits for an update stops at Failed, and only there.
+            assert moved.last_update_status is {
+                State.ACTIVE: UpdateStatus.SUCCESSFUL,
+                State.FAILED: UpdateStatus.FAILED,
+            }.get(state)
+            assert moved.revision_id == current.revision_id
             self.model[name][number] = moved
 
     @rule(name=names, number=numbers)
@@ -169,7 +198,12 @@ class CatalogMachine(RuleBasedStateMachine):
 
         assert everything == self.catalog.all_versions(limit=1000)
         assert [v for v in everything if v.version == LATEST] == self.catalog.functions(limit=1000)
-        assert [v for v in everything if v.state is State.PENDING] == self.catalog.interrupted()
+        assert self.catalog.is_new() is not bool(self.ever)
+        assert self.catalog.deleted_functions() == self.ever - self.model.keys()
+        for name in ("a", "b", "A-b_1"):
+            for number in range(1, 9):
+                given = number <= self.used.get(name, 0)
+                assert self.catalog.gave_number(name, str(number)) is given
         for version in everything:
             assert version == self.catalog.version(version.function_name, version.version)
 

@@ -47,14 +47,10 @@ def test_what_was_written_is_read_back_after_a_restart(tmp_path):
     with Catalog.open(tmp_path / "c.db") as catalog:
         catalog.create_function(draft(), tags={"team": "ü"})
         published, _ = catalog.publish_version("f", description="first")
-        catalog.set_reserved_concurrency("f", 3)
 
     with Catalog.open(tmp_path / "c.db") as catalog:
         assert published == catalog.version("f", "1")
-        assert Function(name="f", tags={"team": "ü"}, reserved_concurrency=3) == catalog.function(
-            "f"
-        )
-        assert [published] == catalog.interrupted()
+        assert Function(name="f", tags={"team": "ü"}) == catalog.function("f")
 
 
 def test_last_modified_has_lambdas_form(catalog):

@@ -476,6 +476,24 @@ class TestAttribution:
         assert "made by `uuid.uuid4` at handler.py:5" in finding.message
         assert WORLD.cloned("i", 0).randbytes(16).hex() not in finding.message
 
+    def test_a_value_nobody_made_may_be_a_child_processes(self):
+        """The taps are in the function's own process; the snapshot's notes name the others."""
+        starts = self.starts(lambda raw: raw[::-1].hex(), bytes.hex)
+        notes = ["a child process started at app.py:28 (python3) lives on in every clone: ..."] * 2
+
+        (finding, *_) = findings(compare(EVENTS, starts), [*notes, "something else"])
+
+        assert "in a child process started at app.py:28" in finding.message
+        assert str(finding.where) == "app.py:28:1"
+
+    def test_a_value_with_a_source_is_not_laid_at_a_childs_door(self):
+        notes = ["a child process started at app.py:28 (python3) lives on in every clone: ..."]
+
+        (finding,) = findings(compare(EVENTS, self.starts(bytes.hex, bytes.hex)), notes)
+
+        assert "child process" not in finding.message
+        assert str(finding.where) == "handler.py:5:1"
+
     def test_times_are_known_by_the_call_that_read_them(self):
         starts = observe(
             lambda s, c, e: NOW - 5000 - s * 9,

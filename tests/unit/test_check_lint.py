@@ -36,19 +36,33 @@ class Case:
         return found
 
 
+def parts(path):
+    """Kind, title and source of each case in a file."""
+    for part in path.read_text().split("# case: ")[1:]:
+        title, _, source = part.partition("\n")
+        kind, _, title = title.partition(": ")
+        yield kind, title, source
+
+
 def cases():
     for path in sorted(CASES.glob("snap*.py")):
-        for part in path.read_text().split("# case: ")[1:]:
-            title, _, source = part.partition("\n")
-            kind, _, title = title.partition(": ")
+        for kind, title, source in parts(path):
             yield Case(path.stem.upper(), kind == "bad", title, source)
 
 
 ALL = list(cases())
+WORLD = [
+    Case(path.stem, kind == "bad", title, source)
+    for path in sorted((CASES / "world").glob("*.py"))
+    for kind, title, source in parts(path)
+]
+"""What functions of the field do, by theme."""
 
 
 class TestRules:
-    @pytest.mark.parametrize("case", ALL, ids=lambda c: f"{c.rule}-{c.title.replace(' ', '-')}")
+    @pytest.mark.parametrize(
+        "case", [*ALL, *WORLD], ids=lambda c: f"{c.rule}-{c.title.replace(' ', '-')}"
+    )
     def test_finds_what_is_marked_and_nothing_else(self, case):
         report = lint_source(case.source)
 

@@ -2,67 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import json
-from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import structlog
 import trio
-from attrs import define, frozen
-from stand_ins import core
 
 from thawd import config
-from thawd.api.app import build
-from thawd.catalog.models import FunctionVersion, State
-from thawd.catalog.store import Catalog
 from thawd.cli.main import main
-from thawd.http import open_unix_listener, serve
-from thawd.invoke.outcome import Answered
-from thawd.logs.book import LogBook
 from thawd.telemetry.log import configure
-
-
-@frozen
-class Stored:
-    code_sha256_base64: str
-    zip_size: int
-
-
-class Bundles:
-    async def add(self, data: bytes, /) -> Stored:
-        return Stored(base64.b64encode(hashlib.sha256(data).digest()).decode(), len(data))
-
-
-@define
-class Machines:
-    """Publishes at once, by what the function is called, and answers with the event."""
-
-    catalog: Catalog
-    logs: LogBook
-
-    def publish(self, version: FunctionVersion, /) -> None:
-        name, number = version.function_name, version.version
-        if name != "broken":
-            self.catalog.set_state(name, number, State.ACTIVE)
-            return
-        self.logs.write(name, number, "stream", "ImportError: no module", at_s=0)
-        self.catalog.set_state(
-            name, number, State.FAILED, reason="It broke.", reason_code="FunctionError"
-        )
-
-    async def forget(self, function_name: str, version: str | None = None, /) -> None:
-        pass
-
-    async def invoke(self, invocation, /) -> Answered:
-        return Answered(
-            payload=invocation.payload,
-            function_error=None,
-            executed_version=invocation.version.version,
-            log_tail=b"REPORT\n" if invocation.log_tail else b"",
-        )
+from thawd.testing import PythonFunction, running_daemon
 
 
 @pytest.fixture(autouse=True)
@@ -87,27 +38,11 @@ def thaw(tmp_path, monkeypatch, capsys):
     return run
 
 
-@asynccontextmanager
-async def daemon(tmp_path):
-    logs = LogBook(tmp_path / "logs")
-    with (
-        Catalog.open(tmp_path / "catalog.sqlite") as catalog,
-        open_unix_listener(tmp_path / "t.sock") as listener,
-    ):
-        machines = Machines(catalog, logs)
-        parts = core(
-            catalog=catalog,
-            bundles=Bundles(),
-            logs=logs,
-            publisher=machines,
-            invoker=machines,
-        )
-        app = build(parts)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(lambda task_status: serve(listener, app, task_status=task_status))
-            yield
-            nursery.cancel_scope.cancel()
-    logs.close()
+@pytest.fixture
+def daemon(tmp_path):
+    """Starts a daemon that `thaw` talks to."""
+    settings = {"listen": [f"unix:{tmp_path}/t.sock"]}
+    return lambda: running_daemon(tmp_path / "state", PythonFunction(), settings=settings)
 
 
 @pytest.fixture
@@ -116,8 +51,8 @@ def code(tmp_path):
     return str(tmp_path / "app.py")
 
 
-async def test_a_functions_whole_life(tmp_path, thaw, code):
-    async with daemon(tmp_path):
+async def test_a_functions_whole_life(daemon, thaw, code):
+    async with daemon():
         create = ("function", "create", "hello", "--code", code, "--handler", "app.handler")
         assert await thaw(*create, "--env", "MODE=1") == (
             0,
@@ -143,35 +78,37 @@ async def test_a_functions_whole_life(tmp_path, thaw, code):
             ("$LATEST", "Active"),
             ("1", "Active"),
         ]
-        assert await thaw("invoke", "hello:1", "--payload", '{"a": 1}', "--tail") == (
-            0,
-            '{"a": 1}\n',
-            "REPORT\n",
-        )
+        status, out, err = await thaw("invoke", "hello:1", "--payload", '{"a": 1}', "--tail")
+        assert (status, out) == (0, '{"a": 1}\n')
+        assert [line.split()[0] for line in err.splitlines()] == ["START", "END", "REPORT"]
         assert (await thaw("function", "delete", "hello"))[0] == 0
         assert (await thaw("invoke", "hello"))[0] == 66
 
 
-async def test_a_version_that_fails_shows_the_daemons_own_log(tmp_path, thaw, code):
-    async with daemon(tmp_path):
-        await thaw("function", "create", "broken", "--code", code)
+async def test_a_version_that_fails_shows_the_daemons_own_log(daemon, thaw, code):
+    Path(code).write_text("import no_such_module\n")
+    async with daemon():
+        await thaw("function", "create", "broken", "--code", code, "--handler", "app.handler")
         status, _, err = await thaw("publish", "broken")
         assert status == 1
-        assert "thaw: broken:1: Failed (FunctionError): It broke.\n" in err
-        assert "  ImportError: no module\n" in err
-        assert await thaw("logs", "broken:1") == (0, "ImportError: no module\n", "")
+        assert "thaw: broken:1: Failed (FunctionError): An error occurred during" in err
+        assert "No module named 'no_such_module'" in err
+        status, out, _ = await thaw("logs", "broken:1")
+        assert status == 0
+        assert "Phase: init\tStatus: error" in out
+        assert all(f"  {line}\n" in err for line in out.splitlines())
 
 
-async def test_settings_the_api_refuses(tmp_path, thaw, code):
-    async with daemon(tmp_path):
+async def test_settings_the_api_refuses(daemon, thaw, code):
+    async with daemon():
         status, _, err = await thaw("function", "create", "f", "--code", code, "--memory", "1")
         assert status == 65
         assert err.startswith("thaw: ")
         assert "128" in err
 
 
-async def test_doctor_finds_the_daemon(tmp_path, thaw):
-    async with daemon(tmp_path):
+async def test_doctor_finds_the_daemon(daemon, thaw):
+    async with daemon():
         _, out, _ = await thaw("doctor", "--json")
         (found,) = [finding for finding in json.loads(out) if finding["topic"] == "daemon"]
         assert found["status"] == "ok"

@@ -14,8 +14,10 @@ from trio.testing import wait_all_tasks_blocked
 
 from thaw_agent import wire
 from thawd.catalog.models import LATEST, ApplyOn, Code, State
+from thawd.environments.identity import Identity
+from thawd.environments.init import init_request
 from thawd.guest.session import SIGN_OF_LIFE_S
-from thawd.guest.testing import Exit, FakeFunction, HandlerError
+from thawd.guest.testing import AgentFails, Exit, FakeFunction, HandlerError
 from thawd.invoke.outcome import NotRun, Outcome, Reason
 from thawd.snapshots.base import guest_memory_mib
 
@@ -551,14 +553,51 @@ async def test_the_deadline_reaches_the_runtime(
 
 
 async def test_a_python_version_that_nothing_protects_is_not_published(tmp_path: Path) -> None:
-    """An image without thaw_runtime initialises the function, and says nothing of generators: fail closed."""
+    """Whatever kept thaw_runtime from speaking, nothing is said of generators: fail closed. It was the function."""
     async with running_core(tmp_path, FakeFunction(protected=False)) as core:
         core.publisher.publish(version(state=State.PENDING))
         await published(core)
 
-        state, reason, _ = core.states.seen["f", "1"]
-        assert state is State.FAILED
+        state, reason, code = core.states.seen["f", "1"]
+        assert (state, code) == (State.FAILED, "FunctionError")
+        assert "asked for its next invocation before its init was over" in (reason or "")
         assert "clones would not be unique" in (reason or "")
+
+
+async def test_an_agent_that_fails_under_a_function_is_that_functions_error(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    """A client repeats a 500, which would do to the next machine what was done to this one."""
+
+    async def flood(*_: object) -> bytes:
+        raise AgentFails('OSError: too many\n  File "/usr/lib/thaw_agent/loop.py", line 7')
+
+    async with running_core(tmp_path, FakeFunction(handler=flood)) as core:
+        await publish(core)
+        outcome = await core.invoker.invoke(invocation(version()))
+        await settled()
+
+        assert outcome.function_error == "Unhandled"
+        error = json.loads(outcome.payload)
+        assert error["errorType"] == "Runtime.ExitError"
+        assert error["errorMessage"].endswith("Runtime exited without providing a reason")
+        assert core.messages()[-1].endswith("Status: error\tError Type: Runtime.ExitError")
+        assert core.fleet.statistics().machines == 0
+
+
+@pytest.mark.parametrize(
+    ("log_format", "level", "told"),
+    [("Text", "", ""), ("JSON", "", "INFO"), ("JSON", "WARN", "WARN")],
+)
+async def test_the_runtime_is_told_below_which_level_lines_are_dropped(
+    tmp_path: Path, log_format: str, level: str, told: str
+) -> None:
+    async with running_core(tmp_path) as core:
+        of = evolve(version(), log_format=log_format, application_log_level=level)
+        log = core.host.open_log(of)
+        request = init_request(core.host, of, Identity(), log, initialization_type="snap-start")
+
+    assert told == request.log_level
 
 
 async def test_machines_beyond_the_memory_budget_are_not_started(

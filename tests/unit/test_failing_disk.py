@@ -25,7 +25,7 @@ from failing_disk import ERRORS, FailingDisk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_code_unpack import make
-from test_lying_guest import MEMORY, in_place
+from test_lying_guest import MEMORY
 from trio.testing import MockClock
 
 from thawd.catalog.models import LATEST, Code, FunctionVersion, State
@@ -34,6 +34,7 @@ from thawd.code.bundles import BundleStore
 from thawd.errors import ThawError
 from thawd.guest.testing import FakeFunction
 from thawd.snapshots.base import guest_memory_mib
+from thawd.testing import without_threads
 
 EXAMPLES: Final = int(os.environ.get("DISK_EXAMPLES", "40"))
 _FAR: Final = 1000
@@ -244,11 +245,11 @@ def test_a_disk_that_refuses_costs_what_was_to_be_written() -> None:
     ) -> None:
         with (
             tempfile.TemporaryDirectory(dir=MEMORY) as directory,
+            without_threads(),
             structlog.testing.capture_logs() as logged,
             pytest.MonkeyPatch.context() as patch,
         ):
             disk = FailingDisk(Path(directory), refused, error, short, rolls_back)
-            patch.setattr(trio.to_thread, "run_sync", in_place)
             disk.patch(patch)
             trio.run(
                 partial(play, disk, steps, based=based, repaired_s=repaired_s),

@@ -371,6 +371,22 @@ async def test_stock_in_advance_evicts_nothing(
         at_rest(fleet, start)
 
 
+async def test_stock_that_is_being_started_goes_before_what_has_served(
+    autojump_clock: MockClock,
+) -> None:
+    one, two = version("1"), version("2")
+    async with fleet_of(max_machines=2, ready_target=1) as (fleet, _start):
+        async with fleet.pool(one).lease(wait_s=60) as served:
+            served.reusable = True
+        assert fleet.pool(one).statistics().starting == 1
+        async with fleet.pool(two).lease(wait_s=60) as other:
+            other.reusable = True
+
+        async with fleet.pool(one).lease(wait_s=60) as again:
+            assert again is served
+        assert fleet.statistics().evictions == 1
+
+
 async def test_one_who_waits_evicts_one(autojump_clock: MockClock) -> None:
     """A machine on its way out is room on its way: others are not evicted for the same need."""
     async with fleet_of(max_machines=3) as (fleet, start):

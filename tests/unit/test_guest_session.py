@@ -7,25 +7,21 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog.testing
 import trio
 from attrs import define, field
 from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
-from thawd.guest.session import (
-    SIGN_OF_LIFE_S,
-    GuestInvocation,
-    GuestSession,
-    InitFailure,
-    LogLine,
-    RestoreFailure,
-    RuntimeExited,
-    open_session,
-)
+from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
+from thawd.guest.lines import LogLine
+from thawd.guest.session import SIGN_OF_LIFE_S, GuestSession, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from thawd.guest.invocation import GuestInvocation
 
 INVOKE = wire.Invoke(request_id="r", deadline_ms=1, function_arn="arn")
 RESTORE = wire.Restore(
@@ -190,7 +186,7 @@ async def test_an_event_is_taken_when_the_agent_answers_what_came_before_it() ->
         invocation = await session.invoke(INVOKE, b"e", on_taken=lambda: order.append("taken"))
         ping = await guest.next()
         assert (await guest.next()).kind is wire.Kind.INVOKE
-        session.on_log = lambda line: order.append(line.text)
+        session.lines.pass_on = lambda line: order.append(line.text)
         line = wire.encode_log(b"line", wire.LogSource.STDOUT, timestamp_us=1, stream=1)
         await guest.send(wire.SYNC, wire.encode(wire.Kind.PONG, ping.payload), line)
         await invocation.taken()
@@ -290,6 +286,18 @@ async def test_whatever_ends_the_channel_fails_everyone_who_waits(
         assert session.ended.is_set()
 
 
+async def test_of_an_agents_fault_clients_get_one_line_and_the_daemons_log_all() -> None:
+    fault = wire.Fault(message="OSError: full\n  File x.py", trace="Traceback ...")
+    async with connected() as (session, guest, _):
+        with structlog.testing.capture_logs() as logged:
+            await guest.send(wire.SYNC, fault.encode())
+            await session.ended.wait()
+
+        assert str(session.failure()) == "the guest agent failed: OSError: full"
+    (entry,) = [one for one in logged if one["event"] == "guest.agent_failed"]
+    assert (entry["reason"], entry["trace"]) == (fault.message, fault.trace)
+
+
 async def test_late_frames_of_a_forgotten_invocation_are_dropped() -> None:
     async with connected() as (session, guest, _):
         invocation = await session.invoke(INVOKE, b"")
@@ -354,7 +362,7 @@ async def test_a_burst_of_lines_is_kept_and_a_flood_is_cut_and_counted(
     async with connected() as (session, guest, lines):
         await guest.send(wire.SYNC, flood(150, 100_000))
         await wait_all_tasks_blocked()
-        assert (len(lines), session.lost_lines) == (150, 0)
+        assert (len(lines), session.lines.lost) == (150, 0)
 
         await guest.send(flood(100, 100_000))
         await wait_all_tasks_blocked()
@@ -372,7 +380,7 @@ async def test_a_burst_of_lines_is_kept_and_a_flood_is_cut_and_counted(
         assert [f"{lost} log lines were lost: more than 1 MiB a second", "x" * 10] == [
             line.text for line in lines[kept:]
         ]
-        assert session.lost_lines == lost
+        assert session.lines.lost == lost
 
 
 async def test_what_a_flood_lost_is_said_at_the_latest_when_the_guest_ends() -> None:
@@ -381,7 +389,7 @@ async def test_what_a_flood_lost_is_said_at_the_latest_when_the_guest_ends() -> 
         await guest.stream.aclose()
         await session.ended.wait()
 
-    assert lines[-1].text == f"{session.lost_lines} log lines were lost: more than 1 MiB a second"
+    assert lines[-1].text == f"{session.lines.lost} log lines were lost: more than 1 MiB a second"
 
 
 async def test_a_flood_gives_other_tasks_their_turn() -> None:

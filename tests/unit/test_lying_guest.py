@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
@@ -24,10 +24,11 @@ from trio.testing import MockClock
 
 from thawd.catalog.models import LATEST, Code, FunctionVersion, State
 from thawd.catalog.store import Catalog
-from thawd.guest import session
+from thawd.guest import lines
 from thawd.guest.testing import FakeFunction
 from thawd.invoke.outcome import NotRun, Reason
 from thawd.snapshots.base import guest_memory_mib
+from thawd.testing import without_threads
 
 if TYPE_CHECKING:
     import pytest
@@ -47,12 +48,6 @@ _PHASES: Final = (Phase.generate, Phase.shrink) if EXAMPLES <= _BATCH else (Phas
 """A long run tells what it found at once."""
 _FAR: Final = 1000
 """So many examples, and each stage must have been reached by a fifth of them; by a twentieth of fewer."""
-
-
-async def in_place(call: Any, *arguments: Any, **_: Any) -> Any:
-    """What takes a thread elsewhere: the autojump clock would not wait for one."""
-    await trio.lowlevel.checkpoint()
-    return call(*arguments)
 
 
 def create(catalog: Catalog, name: str, code: Code) -> FunctionVersion:
@@ -171,15 +166,15 @@ async def play(
 
 def test_a_lying_guest_ends_its_own_version_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody above it falls, waits or is held up, and no guard of last resort was needed."""
-    monkeypatch.setattr(trio.to_thread, "run_sync", in_place)
     # A flood is one sooner, so that examples stay small.
-    monkeypatch.setattr(session, "_LOG_BURST_BYTES", 256 << 10)
-    monkeypatch.setattr(session, "_LOG_BYTES_PER_S", 64 << 10)
+    monkeypatch.setattr(lines, "_LOG_BURST_BYTES", 256 << 10)
+    monkeypatch.setattr(lines, "_LOG_BYTES_PER_S", 64 << 10)
     far: Counter[str] = Counter()
 
     def lives(script: Script, *, snap_start: bool, invocations: int, tail: bool) -> None:
         with (
             tempfile.TemporaryDirectory(dir=MEMORY) as directory,
+            without_threads(),
             structlog.testing.capture_logs() as logged,
         ):
             stages = trio.run(

@@ -45,7 +45,7 @@ def shared(clones: list[dict], name: str) -> set[str]:
     return twice
 
 
-@pytest.mark.parametrize("module", ["stdlib", "mailbox"])
+@pytest.mark.parametrize("module", ["stdlib", "mailbox", "fork_handlers"])
 def test_clones_share_nothing_but_what_is_kept(module):
     """Eight clones, every source that the fixers claim: no value occurs in two of them."""
     result = clone(SOURCES / f"sources_{module}.py")
@@ -60,7 +60,7 @@ def test_clones_share_nothing_but_what_is_kept(module):
     assert {f["result"] for f in result["fixers"]} <= {"ok", "absent"}
 
 
-@pytest.mark.parametrize("module", ["stdlib", "mailbox"])
+@pytest.mark.parametrize("module", ["stdlib", "mailbox", "fork_handlers"])
 def test_without_fixers_the_same_test_finds_them_all(module):
     """The test above can fail: every source with a state in memory repeats when nothing renews it."""
     clones = clone(SOURCES / f"sources_{module}.py", "--off")["clones"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -313,3 +314,52 @@ def test_notes_are_for_what_nothing_renews():
 
     assert context.instances(int, str, bytes) == [1, 2, "a"]
     assert context.notes == ["kept"]
+
+
+@pytest.mark.parametrize("essential", [True, False])
+def test_what_a_thread_cannot_renew_matters_where_the_fixer_is_essential(
+    library, started, tmp_path, essential
+):
+    """As with the process's own state: an essential failure is for the caller to end the process with."""
+    library(essential=essential)
+    path = tmp_path / "fixers" / "somelib.py"
+    path.write_text(
+        path.read_text().replace("fixer = F()", "    def thaw_thread(self, draw): raise OSError('gone')\nfixer = F()")
+    )  # fmt: skip
+    registry = started()
+    assert not registry.per_thread
+    __import__("somelib")
+    registry.freeze()
+
+    assert registry.per_thread
+    if essential:
+        with pytest.raises(ThawFailed, match=r"a thread .*somelib: OSError: gone"):
+            registry.thaw_thread(Draw(ENTROPY))
+    else:
+        registry.thaw_thread(Draw(ENTROPY))
+
+
+def test_a_fixer_without_anything_per_thread_asks_for_no_watch(library, started):
+    """Threads go on without having been asked."""
+    library()
+    registry = started()
+    __import__("somelib")
+    registry.freeze()
+
+    assert not registry.per_thread
+    registry.thaw_thread(Draw(ENTROPY))
+
+
+def test_what_is_registered_for_a_forked_child_is_known_and_forgotten(started):
+    """The interpreter's own function is back after freeze, and was called all the while."""
+    original = os.register_at_fork
+    registry = started()
+    registry_module.atfork.start()
+    os.register_at_fork(after_in_child=print)
+    os.register_at_fork(before=print)
+
+    assert registry_module.atfork.handlers() == [print]
+    registry.freeze()
+
+    assert registry_module.atfork.handlers() == []
+    assert os.register_at_fork is original

@@ -110,6 +110,16 @@ async def test_what_a_killed_daemon_was_writing_is_removed_at_start(store: Snaps
     assert list(store.directory.iterdir()) == []
 
 
+async def test_only_empty_folders_of_functions_are_removed(store: SnapshotStore) -> None:
+    """A daemon that was killed while it deleted a function leaves one."""
+    snapshot = await committed(store)
+    store.version_path("gone", "1").parent.mkdir()
+
+    store.remove_empty_functions()
+
+    assert [snapshot.directory.parent] == list((store.directory / "functions").iterdir())
+
+
 async def test_remove_takes_the_whole_snapshot(store: SnapshotStore) -> None:
     snapshot = await committed(store)
 

@@ -105,30 +105,6 @@ class TestFrames:
             assert len(wire.Decoder().feed(kind(data))) == 1
 
 
-class TestBoundary:
-    @settings(max_examples=60)
-    @given(FRAMES, st.integers(0, 10**6))
-    def test_it_is_between_frames_and_nowhere_else(self, frame, cut):
-        decoder = synchronised()
-        data = encoded(frame)
-        inside = 1 + cut % (len(data) - 1)
-        before = decoder.at_boundary
-        decoder.feed(data[:inside])
-        within = decoder.at_boundary
-        decoder.feed(data[inside:])
-
-        assert (before, within, decoder.at_boundary) == (True, False, True)
-
-    def test_a_half_sync_is_no_boundary(self):
-        decoder = synchronised()
-        for end in range(1, len(wire.SYNC)):
-            decoder.feed(wire.SYNC[end - 1 : end])
-            assert not decoder.at_boundary
-        decoder.feed(wire.SYNC[-1:])
-
-        assert decoder.at_boundary
-
-
 class TestSynchronisation:
     @given(st.binary(max_size=200), st.lists(st.integers(0, 10**6), max_size=10))
     @settings(max_examples=60)
@@ -153,7 +129,7 @@ class TestSynchronisation:
         data = encoded(half)
         decoder.feed(data[: cut % len(data)])
         decoder.reset()
-        emptied = decoder.at_boundary
+        emptied = not decoder._buffer
         # What the old host had still on its way comes first.
         rest = data[cut % len(data) :].replace(wire.SYNC, b"")
 

@@ -35,7 +35,7 @@ _HEAP_FROM, _HEAP_TO = 0x5500_0000_0000, 0x7FFF_FFFF_FFFF
 
 
 class AtomKind(Enum):
-    """What an atom looks like."""
+    """The form of an atom."""
 
     UUID = auto()
     TIME = auto()

@@ -105,7 +105,7 @@ def _fit(said: str, made: str) -> _Fit:
 
 
 def _parts(value: str) -> Iterable[str]:
-    """What a value is put together of, where that is long enough to tell."""
+    """The parts of a value that are long enough to be recognised."""
     return (part.lower() for part in _SEPARATOR.split(value.strip()) if len(part) >= _PART_LENGTH)
 
 

@@ -1,7 +1,7 @@
-"""The differential rule: what clones of one start share, and another start has otherwise, was unique and was cloned.
+"""The differential rule: a value that clones of one start share, and that differs in another start, was unique and was cloned.
 
-What is equal everywhere is a constant, or reproducible on purpose; what differs between clones is as it should be. The
-second cold start is what tells a cloned value from a constant.
+A value that is equal everywhere is a constant, or reproducible on purpose. A value that differs between clones is as it
+should be. The second cold start tells a cloned value from a constant.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ PARTLY_BITS: Final = 64.0
 """Where only some clones, or only one start's clones, share a value."""
 _CLOCK: Final = re.compile(r"\b(time|datetime|date|monotonic|perf_counter)\b")
 _OLDEST_S: Final = 400 * 86_400.0
-"""Snapshots do not live longer. A random number that happens to look like an older time is no time."""
+"""Snapshots do not live longer. A random number that happens to look like an older time is not a time."""
 _APART_S: Final = 0.01
 _LIVE_S: Final = 2.0
 """Seconds around an invocation in which a time that it reports is the time it ran."""
 
 
 class Verdict(StrEnum):
-    """What a shared value is."""
+    """The kind of a shared value."""
 
     VALUE = "value"
     """Made once and kept: the same for every event."""
@@ -64,7 +64,7 @@ class CloneFinding:
     clones: str
     """How many shared it: `2 of 2`."""
     events: tuple[int, ...]
-    """Which events showed it; empty for what was left behind after all of them."""
+    """The events that showed it; empty for a value that was left behind after all of them."""
     made_by: tuple[Tap, ...] = ()
     kept_in: tuple[Global, ...] = ()
 
@@ -150,7 +150,7 @@ def _sightings(rows: list[list[_Row]], event: int, tally: Counter[str]) -> Itera
         if not found:
             tally["unique"] += 1
         yield from found
-    # What not every clone has at the same place: lines that came and went, keys that are ids.
+    # Values that not every clone has at the same place: lines that came and went, keys that are ids.
     for channel in dict.fromkeys(_channel(path) for path in paths.keys() - set(common)):
         loose = [
             [
@@ -217,7 +217,7 @@ def _is_rich(atom: Atom) -> bool:
 
 
 def _look(parts: list[list[Atom]], answers: list[list[Answer | None]]) -> Verdict | None:
-    """What kind of thing a column of atoms is; None if it is the time at which each ran."""
+    """The verdict on a column of atoms; None if they are the times at which each ran."""
     atoms = [atom for start in parts for atom in start]
     if all(atom.is_address for atom in atoms):
         return Verdict.ADDRESS
@@ -299,7 +299,7 @@ def _finding(group: list[_Sighting], starts: Sequence[ColdStart]) -> CloneFindin
     best = max(group, key=lambda sighting: sighting.bits)
     distinct = {sighting.values: sighting.bits for sighting in group}
     bits = sum(distinct.values())
-    # By part and cold start: what it said in each event.
+    # By part and cold start: its text in each event.
     said: dict[tuple[int, int], set[str]] = {}
     for sighting in group:
         for start, value in enumerate(sighting.values):

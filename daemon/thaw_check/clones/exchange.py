@@ -23,7 +23,7 @@ def as_json(observed: Observed) -> dict[str, Any]:
 
 
 def from_json(shape: Mapping[str, Any]) -> Observed:
-    """The observations in what `as_json` returned. Raises `ValueError` for what is none."""
+    """The observations from the output of `as_json`. Raises `ValueError` for any other value."""
     try:
         return _converter.structure(shape, Observed)
     except (cattrs.BaseValidationError, KeyError, TypeError) as error:

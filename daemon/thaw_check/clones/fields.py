@@ -26,7 +26,7 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
 
 @frozen
 class Field:
-    """One place where a clone said something, and what it said."""
+    """One place in a clone's output, and its content."""
 
     path: str
     """`$.trace`, `log 'took # ms'[0]`, `/tmp`, `outbound[0].body`: the same for the same place in each clone."""
@@ -55,7 +55,7 @@ def files_of(observation: Observation) -> dict[str, Field]:
 
 @frozen
 class Alike:
-    """What a set of JSON answers has in common: which keys, and which lists differ only in their order."""
+    """Common traits of a set of JSON answers: their keys, and the lists that differ only in their order."""
 
     keys: dict[str, frozenset[str]]
     unordered: frozenset[str]

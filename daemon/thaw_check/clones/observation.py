@@ -1,6 +1,6 @@
-"""What the clone test sees of each start and each clone: the input of `compare`, and of the page about hooks.
+"""Observations of each start and each clone: the input of `compare`, and of the page about hooks.
 
-All of it is data that travels from the daemon, which runs the machines, to whoever judges (`exchange`).
+All of it is data that travels from the daemon, which runs the machines, to the command that judges (`exchange`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Tap:
     at: str
     """The first frame of the user's code: `handler.py:5`."""
     value: str
-    """What it returned, as text; bytes in hexadecimal."""
+    """The returned value as text; bytes in hexadecimal."""
 
 
 @frozen
@@ -34,7 +34,7 @@ class Global:
 
 @frozen
 class Answer:
-    """What one clone did with one event."""
+    """One clone's answer to one event."""
 
     response: Any = None
     """JSON's types."""
@@ -43,11 +43,11 @@ class Answer:
     logs: tuple[str, ...] = ()
     """Lines it logged meanwhile."""
     outbound: tuple[bytes, ...] = ()
-    """What it sent, one item a connection, in the order they were opened."""
+    """Bytes that it sent, one item for each connection, in the order they were opened."""
     given: tuple[str, ...] = ()
-    """What the test itself put in besides the event: request id, trace id, host name. Found again, it is an echo."""
+    """Values that the test put in besides the event: request id, trace id, host name. In an answer they are echoes."""
     began_s: float | None = None
-    """The guest's wall clock when the event came in, in seconds since 1970; None if nobody looked."""
+    """The guest's wall clock when the event came in, in seconds since 1970; None if it was not read."""
     ended_s: float | None = None
 
 
@@ -62,7 +62,7 @@ class Hook:
 
 @frozen(kw_only=True)
 class Fixer:
-    """What became of one fixer: `ok`, `absent` (nothing to do), `skipped`, `failed`."""
+    """The result of one fixer: `ok`, `absent` (nothing to do), `skipped`, `failed`."""
 
     name: str
     result: str
@@ -74,7 +74,7 @@ class Fixer:
 
 @frozen(kw_only=True)
 class Freeze:
-    """What happened up to a snapshot. `steps_us` are microseconds by step."""
+    """A start up to its snapshot. `steps_us` are microseconds by step."""
 
     init_ms: float
     steps_us: dict[str, int] = field(factory=dict)
@@ -82,7 +82,7 @@ class Freeze:
     """Before-snapshot hooks in the order in which they ran."""
     fixers: tuple[Fixer, ...] = ()
     notes: tuple[str, ...] = ()
-    """What thawd leaves as it is and a person should know of."""
+    """Things that thawd leaves as they are, for a person to know."""
     connections: tuple[str, ...] = ()
     """Far ends of the TCP connections that were open: no clone can go on with them."""
     failure: str = ""
@@ -108,7 +108,7 @@ class Wake:
 
 @frozen
 class Observation:
-    """One clone: its answers to the events, in order, and what it left behind."""
+    """One clone: its answers to the events, in order, and the traces that it left."""
 
     answers: tuple[Answer, ...]
     files: tuple[str, ...] = ()
@@ -133,7 +133,7 @@ class ColdStart:
 
     @property
     def failure(self) -> str:
-        """What went wrong first, of init, restores and invocations; empty when nothing did."""
+        """The first failure of init, restores and invocations; empty when there was none."""
         failures = (
             self.freeze.failure,
             *(clone.wake.failure or clone.failure for clone in self.clones),

@@ -1,4 +1,4 @@
-"""What ran around a snapshot and how long it took: hooks, steps, fixers, what was stale. And what of it failed."""
+"""The page about one snapshot: hooks, steps and fixers with their times, stale things, and failures."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ RULES: Final = {
 
 
 def findings(observed: Observed) -> Iterator[Finding]:
-    """What went wrong around the snapshot, and what was stale."""
+    """Failures around the snapshot, and stale things."""
     for start in observed.starts:
         if start.freeze.failure:
             yield _finding(_START_FAILED, start.freeze.failure)
@@ -190,7 +190,7 @@ def _stale(freezes: Sequence[Freeze], wakes: Iterable[Wake]) -> Iterator[str]:
     behind = [wake.clock_off_ms for wake in wakes]
     if behind:
         yield f"the clock was {max(behind)} ms behind when a clone woke, and was set before any of its code ran"
-    # What hooks have renewed is no matter; what they have not is among the findings.
+    # Values that hooks renewed need no line; the others are among the findings.
     notes = dict.fromkeys(note for freeze in freezes for note in freeze.notes)
     yield from (note for note in notes if _CACHED not in note)
 

@@ -1,4 +1,4 @@
-"""What the clone test can find, in the words of a report."""
+"""The clone test's rules, in the words of a report."""
 
 from __future__ import annotations
 
@@ -59,20 +59,27 @@ RULES: Final = {rule.id: rule for rule in _RULES.values()}
 _SHOWN: Final = 48
 """Characters of a value in a message. A secret should not be readable in a CI log."""
 _INDEX: Final = re.compile(r"\[\d+\]")
+_CHILD: Final = re.compile(r"a child process started at (?P<at>\S+) ")
+"""How thaw_runtime's notes on child processes read (`children`)."""
 _PLACE: Final = re.compile(r"(?P<path>.+\.py):(?P<line>\d+)")
 
 
-def findings(comparison: Comparison) -> Iterator[Finding]:
-    """The comparison's findings as a report takes them: the members of a list are one."""
+def findings(comparison: Comparison, notes: Iterable[str] = ()) -> Iterator[Finding]:
+    """The comparison's findings as a report takes them: the members of a list are one.
+
+    `notes` are those of the snapshots. They name the child processes, which no tap is in: what has no other source
+    may come from one.
+    """
+    children = tuple(dict.fromkeys(m["at"] for m in map(_CHILD.match, notes) if m))
     for found, others in _together(comparison.findings):
         rule = _RULES[found.verdict]
         yield Finding(
             rule.id,
             rule.level,
-            f"{rule.summary}: {_described(found, others)}",
+            f"{rule.summary}: {_described(found, others, children)}",
             rule.why,
             rule.fix,
-            where=_where(found),
+            where=_where(found, children),
             what=found.path,
             target=", ".join(each.name for each in found.kept_in),
         )
@@ -90,7 +97,7 @@ def _together(found: Iterable[CloneFinding]) -> Iterator[tuple[CloneFinding, int
         yield min(group, key=lambda each: each.path), len(group) - 1
 
 
-def _described(found: CloneFinding, others: int) -> str:
+def _described(found: CloneFinding, others: int, children: tuple[str, ...]) -> str:
     path = f"`{found.path}`" + (f" and {others} like it" if others else "")
     parts = [
         f"{path} in {found.clones} clones ({_shortened(found.values[0])}, {found.bits:.0f} bits)"
@@ -101,6 +108,8 @@ def _described(found: CloneFinding, others: int) -> str:
         parts.append(
             "made by " + ", ".join(f"`{tap.source}` at {tap.at}" for tap in found.made_by[:3])
         )
+    if not found.made_by and not found.kept_in and children:
+        parts.append(f"perhaps in a child process started at {' or '.join(children[:3])}")
     return "; ".join(parts)
 
 
@@ -109,9 +118,12 @@ def _shortened(value: str) -> str:
     return f"{text[: len(text) // 2]}\N{HORIZONTAL ELLIPSIS}" if len(text) > 8 else text
 
 
-def _where(found: CloneFinding) -> Location | None:
-    for tap in found.made_by:
-        match = _PLACE.fullmatch(tap.at)
+def _where(found: CloneFinding, children: tuple[str, ...]) -> Location | None:
+    places = [tap.at for tap in found.made_by]
+    if not places and not found.kept_in and len(children) == 1:
+        places = [*children]
+    for place in places:
+        match = _PLACE.fullmatch(place)
         if match:
             return Location(match["path"], int(match["line"]))
     return None

@@ -146,6 +146,13 @@ SOURCES: Final[dict[str, Kind]] = {
         boto3.client(appconfigdata): get_latest_configuration
         boto3.client(elasticache): describe_cache_clusters
         boto3.client(rds): describe_db_instances describe_db_clusters
+        boto3.client(cloudmap): discover_instances
+        aws_lambda_powertools.utilities.parameters.SSMProvider(): get get_multiple
+        aws_lambda_powertools.utilities.parameters.AppConfigProvider(): get
+        aws_lambda_powertools.utilities.parameters.DynamoDBProvider(): get get_multiple
+        aws_lambda_powertools.utilities.feature_flags.AppConfigStore(): get_configuration
+        jwt.PyJWKClient(): get_signing_keys get_jwk_set fetch_data get_signing_key get_signing_key_from_jwt
+        jwt.jwks_client.PyJWKClient(): get_signing_keys get_jwk_set fetch_data get_signing_key get_signing_key_from_jwt
         """,
     ),
     **_names(
@@ -159,6 +166,22 @@ SOURCES: Final[dict[str, Kind]] = {
         boto3.client(dsql): generate_db_connect_auth_token generate_db_connect_admin_auth_token
         boto3.client(ecr): get_authorization_token
         boto3.client(codeartifact): get_authorization_token
+        boto3.client(appconfigdata): start_configuration_session
+        boto3.client(kinesis): get_shard_iterator
+        boto3.client(dynamodbstreams): get_shard_iterator
+        boto3.client(redshift): get_cluster_credentials get_cluster_credentials_with_iam
+        boto3.client(redshift-serverless): get_credentials
+        boto3.client(cognito-idp): initiate_auth admin_initiate_auth
+        boto3.client(cognito-identity): get_credentials_for_identity get_open_id_token
+        boto3.client(sso): get_role_credentials
+        boto3.client(sso-oidc): create_token
+        boto3.client(ecr-public): get_authorization_token
+        boto3.client(s3): create_session
+        aws_lambda_powertools.utilities.parameters.SecretsProvider(): get
+        azure.identity.DefaultAzureCredential(): get_token
+        azure.identity.ManagedIdentityCredential(): get_token
+        azure.identity.ClientSecretCredential(): get_token
+        azure.keyvault.secrets.SecretClient(): get_secret
         jwt: encode
         google.auth: default
         """,
@@ -188,6 +211,14 @@ SOURCES: Final[dict[str, Kind]] = {
         redshift_connector: connect
         pika: BlockingConnection
         kafka: KafkaProducer KafkaConsumer
+        confluent_kafka: Producer Consumer
+        confluent_kafka.admin: AdminClient
+        aiomysql: connect create_pool
+        aiopg: connect create_pool
+        aio_pika: connect connect_robust
+        asyncssh: connect
+        asyncio: open_connection
+        stomp.Connection(): connect
         nats: connect
         cassandra.cluster.Cluster(): connect
         websocket: create_connection
@@ -207,14 +238,31 @@ SOURCES: Final[dict[str, Kind]] = {
     **_names(
         Kind.BACKGROUND,
         """
-        multiprocessing: Pool Manager
-        multiprocessing.pool: Pool ThreadPool
+        multiprocessing.pool: ThreadPool
         sentry_sdk: init
         opentelemetry.sdk.trace.export: BatchSpanProcessor
         opentelemetry.sdk.metrics.export: PeriodicExportingMetricReader
         opentelemetry.sdk._logs.export: BatchLogRecordProcessor
         signal: alarm setitimer
         _thread: start_new_thread
+        """,
+    ),
+    **_names(
+        Kind.PROCESS,
+        """
+        subprocess: Popen
+        psutil: Popen
+        os: fork forkpty posix_spawn posix_spawnp spawnl spawnle spawnlp spawnlpe spawnv spawnve spawnvp spawnvpe
+        pty: fork
+        asyncio: create_subprocess_exec create_subprocess_shell
+        asyncio.subprocess: create_subprocess_exec create_subprocess_shell
+        anyio: open_process
+        trio.lowlevel: open_process
+        pexpect: spawn
+        pexpect.popen_spawn: PopenSpawn
+        multiprocessing: Pool Manager
+        multiprocessing.pool: Pool
+        multiprocessing.get_context(): Pool Manager
         """,
     ),
 }
@@ -230,6 +278,12 @@ METHODS: Final[dict[str, Kind]] = {
     "get_frozen_credentials": Kind.SECRET,
     "acquire_token_for_client": Kind.SECRET,
     "fetch_id_token": Kind.SECRET,
+    "fetch_token": Kind.SECRET,
+    "fetch_access_token": Kind.SECRET,
+    "access_secret_version": Kind.SECRET,
+    "read_secret_version": Kind.SECRET,
+    "get_latest_configuration": Kind.LOOKUP,
+    "start_configuration_session": Kind.SECRET,
 }
 """Methods that say by their name alone what they fetch, whatever they are called on."""
 
@@ -272,6 +326,7 @@ STARTS: Final[dict[str, tuple[str, ...]]] = {
     "threading.Timer": ("start",),
     "multiprocessing.Process": ("start",),
     "multiprocessing.context.Process": ("start",),
+    "multiprocessing.get_context().Process": ("start",),
     "concurrent.futures.ThreadPoolExecutor": ("submit", "map"),
     "concurrent.futures.ProcessPoolExecutor": ("submit", "map"),
     "concurrent.futures.thread.ThreadPoolExecutor": ("submit", "map"),
@@ -285,6 +340,29 @@ STARTS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Methods that set something going which outlives the call."""
 
+PROCESSES: Final = ("multiprocessing.", "concurrent.futures.ProcessPool")
+"""How the makers begin, in `STARTS`, that start processes and not threads."""
+WAITED_FOR: Final = frozenset({"wait", "communicate"})
+"""Methods after which a child process has ended."""
+REAPED: Final = frozenset(
+    {"os.wait", "os.waitpid", "os.wait3", "os.wait4", "os.waitid", "os.kill", "os.killpg"}
+)
+"""Functions after which the children of `os` have ended."""
+SHELLS: Final = frozenset(
+    {"os.system", "subprocess.run", "subprocess.call", "subprocess.check_call"}
+)
+"""They wait for the shell, which does not wait for what it was told to run behind an ampersand."""
+
+RUNNERS: Final = frozenset(
+    {"asyncio.run", "asyncio.wait_for", "asyncio.shield", "asyncio.ensure_future", "asyncio.create_task",
+     "asyncio.run_coroutine_threadsafe", "asyncio.Runner().run", "asyncio.to_thread", "asyncio.timeouts.wait_for",
+     "uvloop.run", "anyio.run", "anyio.from_thread.run", "anyio.to_thread.run_sync", "trio.run", "trio.from_thread.run",
+     "trio.to_thread.run_sync", "asgiref.sync.async_to_sync", "asgiref.sync.sync_to_async", "async_timeout.wait_for",
+     "curio.run"}
+)  # fmt: skip
+"""What they give is what their first argument does, awaited or called."""
+RUNNER_METHODS: Final = frozenset({"run_until_complete", "run_in_executor"})
+
 CONNECTS: Final[dict[str, tuple[str, ...]]] = {
     "sqlalchemy.create_engine": ("connect", "begin", "raw_connection"),
     "sqlalchemy.ext.asyncio.create_async_engine": ("connect", "begin"),
@@ -292,11 +370,6 @@ CONNECTS: Final[dict[str, tuple[str, ...]]] = {
     "socket.socket": ("connect", "connect_ex", "listen"),
     "http.client.HTTPConnection": ("connect", "request"),
     "http.client.HTTPSConnection": ("connect", "request"),
-    "redis.Redis": ("ping", "get", "set", "hget", "hset", "hgetall", "execute_command", "pubsub", "info"),
-    "redis.StrictRedis": ("ping", "get", "set", "hget", "hset", "hgetall", "execute_command", "info"),
-    "redis.from_url": ("ping", "get", "set", "hget", "hset", "hgetall", "execute_command", "info"),
-    "redis.Redis.from_url": ("ping", "get", "set", "hget", "hset", "hgetall", "execute_command", "info"),
-    "pymongo.MongoClient": ("server_info", "list_database_names", "start_session"),
     "psycopg_pool.ConnectionPool": ("open", "wait", "connection"),
     "paramiko.SSHClient": ("connect",),
     "paho.mqtt.client.Client": ("connect",),
@@ -307,6 +380,38 @@ CONNECTS: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Methods by which a client that had no connection gets one that it keeps. urllib3, requests, httpx and botocore are
 not here: they replace a dead connection without a word (measured)."""
+
+AT_ANY_COMMAND: Final = frozenset(
+    {f"{library}.{maker}" for library in ("redis", "redis.asyncio", "redis.cluster", "valkey", "valkey.asyncio", "redis.asyncio.client")
+     for maker in ("Redis", "StrictRedis", "RedisCluster", "from_url", "Redis.from_url", "Valkey", "Valkey.from_url")}
+    | {"pymemcache.client.base.Client", "pymemcache.Client", "pymemcache.client.base.PooledClient", "pymemcache.client.hash.HashClient",
+       "bmemcached.Client", "pylibmc.Client", "memcache.Client"}
+)  # fmt: skip
+"""Clients of which nearly every method connects."""
+QUIET: Final = frozenset(
+    {"pipeline", "register_script", "lock", "from_url", "get_encoder", "get_connection_kwargs", "set_response_callback",
+     "pubsub", "transaction", "get_retry", "set_retry"}
+)  # fmt: skip
+"""Methods of theirs that do not."""
+BENEATH: Final[dict[str, frozenset[str]]] = {
+    maker: frozenset(
+        ["server_info", "list_database_names", "list_databases", "start_session", "command", "find", "find_one", "insert_one", "insert_many", "update_one", "update_many", "delete_one", "delete_many", "replace_one", "aggregate", "count_documents", "estimated_document_count", "distinct", "create_index", "create_indexes", "list_collection_names", "create_collection", "drop", "watch", "bulk_write", "find_one_and_update", "find_one_and_delete", "drop_database", "validate_collection", "index_information"]
+    )
+    for maker in ("pymongo.MongoClient", "pymongo.AsyncMongoClient", "motor.motor_asyncio.AsyncIOMotorClient", "mongoengine.connect")
+} | {
+    maker: frozenset(["verify_connectivity", "execute_query", "session", "get_server_info", "verify_authentication", "run"])
+    for maker in ("neo4j.GraphDatabase.driver", "neo4j.AsyncGraphDatabase.driver")
+}  # fmt: skip
+"""Clients of which these methods connect, also those of the objects that they give."""
+ENGINES: Final = frozenset(
+    {"sqlalchemy.create_engine", "sqlalchemy.engine.create_engine", "sqlalchemy.ext.asyncio.create_async_engine",
+     "sqlmodel.create_engine"}
+)  # fmt: skip
+THROUGH_ENGINES: Final = frozenset(
+    {"create_all", "drop_all", "reflect", "read_sql", "read_sql_query", "read_sql_table", "to_sql", "inspect", "execute",
+     "scalar", "scalars", "query", "get", "commit", "flush", "exec", "stream", "read_database", "prepare"}
+)  # fmt: skip
+"""Functions and methods that connect the engine which they or their object are given."""
 
 PARTS_OF_CONNECTION: Final = frozenset(
     {"cursor", "channel", "makefile", "session", "acquire", "getconn", "dup", "transport"}
@@ -322,7 +427,10 @@ ENDS: Final = frozenset(
 LOCKS: Final = frozenset({"fcntl.flock", "fcntl.lockf", "msvcrt.locking"})
 LOCK_OBJECTS: Final = frozenset({"filelock.FileLock", "filelock.SoftFileLock", "portalocker.Lock"})
 
-WRAPPERS: Final = frozenset({"csv.writer", "csv.reader", "contextlib.closing", "print_function"})
+WRAPPERS: Final = frozenset(
+    {"csv.writer", "csv.reader", "contextlib.closing", "print_function", "sqlalchemy.orm.sessionmaker",
+     "sqlalchemy.orm.scoped_session", "sqlalchemy.ext.asyncio.async_sessionmaker"}
+)  # fmt: skip
 """Functions in lower case that hold on to their argument."""
 
 STORES: Final = frozenset(

@@ -10,6 +10,8 @@ from attrs import evolve, frozen
 from . import catalogue, foreign
 from .state import BUDGET, Arguments, Frame, Mode
 from .values import (
+    ELEMENTS,
+    NAMESPACE,
     NONE,
     UNKNOWN,
     Bound,
@@ -24,7 +26,14 @@ from .values import (
     Value,
     const,
     contents,
+    inside,
+    iterated,
     join,
+    listed,
+    slot_of,
+    text_of,
+    variables,
+    worded,
 )
 
 if TYPE_CHECKING:
@@ -33,8 +42,12 @@ if TYPE_CHECKING:
     from .state import Interpreter
     from .values import Origins
 
-_CALLED_ON_ATTRIBUTE: Final = frozenset(
-    {"property", "functools.cached_property", "cached_property"}
+_CACHED_ATTRIBUTES: Final = frozenset(
+    {"cached_property", "threaded_cached_property", "cachedproperty", "reify", "lazy_attribute", "lazyproperty"}
+)  # fmt: skip
+"""Last names of decorators whose result is kept in the object."""
+_CACHE_ATTRIBUTES: Final = frozenset(
+    {"cache_clear", "cache_info", "cache", "cache_close", "invalidate"}
 )
 _NO_INSTANT: Final = frozenset(
     {"tzinfo", "utcoffset", "tzname", "tm_gmtoff", "tm_zone", "tm_isdst"}
@@ -68,9 +81,10 @@ class Evaluator:
             case ast.Call():
                 return self.call(node, frame)
             case ast.Subscript(value=base, slice=index):
-                return self.element(
-                    self.value(base, frame), self.value(index, frame), frame.module.at(node)
-                )
+                holder, key = self.value(base, frame), self.value(index, frame)
+                if isinstance(holder.ref, Thing) and holder.ref.type == "sys.modules":
+                    return self.run.module_named(const(key), frame.module)
+                return self.element(holder, key, frame.module.at(node))
             case ast.BinOp(left=left, op=operator, right=right):
                 return self._binary(self.value(left, frame), operator, self.value(right, frame))
             case ast.UnaryOp(op=operator, operand=operand):
@@ -85,14 +99,17 @@ class Evaluator:
                 self.value(test, frame)
                 return join([self.value(body, frame), self.value(orelse, frame)])
             case ast.JoinedStr(values=values):
-                return Value(NONE.union(*(contents(self.value(each, frame)) for each in values)))
+                parts = [self.value(each, frame) for each in values]
+                return worded(
+                    "".join(text_of(each) for each in parts),
+                    NONE.union(*(contents(each) for each in parts)),
+                )
             case ast.FormattedValue(value=inner):
                 return Value(contents(self.value(inner, frame)))
             case ast.Dict(keys=keys, values=values):
                 return self._dict(keys, values, frame)
             case ast.List(elts=elements) | ast.Set(elts=elements) | ast.Tuple(elts=elements):
-                found = [self.value(each, frame) for each in elements]
-                return Value(ref=Thing("list", attrs={"[*]": join(found)} if found else {}))
+                return self._display(elements, frame)
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 return self._comprehension(node, frame)
             case ast.Lambda():
@@ -121,6 +138,8 @@ class Evaluator:
 
     def name(self, name: str, frame: Frame) -> Value:
         """What a variable holds."""
+        if name == "__name__":
+            return Value(ref=Const(frame.module.name))
         if name not in frame.globals:
             if name in frame.names:
                 return frame.names[name]
@@ -135,6 +154,8 @@ class Evaluator:
 
     def attribute(self, base: Value, attr: str, at: Location, module: Module) -> Value:
         """`base.attr`."""
+        if base.others:
+            return join([self.attribute(each, attr, at, module) for each in base.each()])
         match base.ref:
             case Module() as target:
                 self.run.state.reads.add((target.name, attr))
@@ -154,8 +175,12 @@ class Evaluator:
                 return Value(
                     ref=Thing(f"{cls.foreign_base() or 'object'}().{attr}", owner=receiver)
                 )
-            case Function() as function if attr in {"cache_clear", "cache_info"}:
+            case Function() as function if attr in _CACHE_ATTRIBUTES:
                 return Value(ref=Thing(f"<{attr}>", owner=Value(ref=function)))
+            case Module() | Class() | Thing() if attr == "__dict__":
+                return Value(ref=Thing(NAMESPACE, owner=base))
+            case Const(value=str()):
+                return Value(base.origins, Thing(f"str.{attr}", owner=base))
             case Function() | Bound():
                 return UNKNOWN
             case Thing() as thing:
@@ -193,8 +218,12 @@ class Evaluator:
         if "staticmethod" in decorators:
             return found
         bound = Bound(found.ref, receiver)
-        if _CALLED_ON_ATTRIBUTE.intersection(decorators):
-            return self.run.apply(Value(ref=bound), Arguments(), at, module)
+        cached = any(name.rpartition(".")[2] in _CACHED_ATTRIBUTES for name in decorators)
+        if cached or "property" in decorators:
+            value = self.run.apply(Value(ref=bound), Arguments(), at, module)
+            if cached and isinstance(receiver.ref, Thing) and self.run.state.mode is Mode.INIT:
+                receiver.ref.attrs[found.ref.name] = value
+            return value
         return Value(found.origins, bound)
 
     def _unbound(self, found: Value, cls: Value) -> Value:
@@ -204,18 +233,24 @@ class Evaluator:
 
     def element(self, base: Value, index: Value, at: Location) -> Value:
         """`base[index]`."""
+        if base.others:
+            return join([self.element(each, index, at) for each in base.each()])
         thing = base.ref
         if not isinstance(thing, Thing):
             return base if isinstance(thing, Class) else Value(base.origins)
         key = const(index)
         if thing.type == "os.environ":
             return foreign.environment(key, at)
-        if isinstance(key, str) and f"[{key!r}]" in thing.attrs:
-            return thing.attrs[f"[{key!r}]"].plus(base.origins)
-        inside = [value for name, value in thing.attrs.items() if name.startswith("[")]
-        if inside:
-            return join(inside).plus(base.origins)
-        return Value(base.origins, Thing(f"{thing.type}[]"))
+        if thing.type == NAMESPACE and thing.owner is not None:
+            return variables(thing.owner).get(str(key), UNKNOWN)
+        if slot_of(key) in thing.attrs:
+            return thing.attrs[slot_of(key)].plus(base.origins)
+        if isinstance(key, str) and key.lower().endswith("token") and key != "NextToken":
+            # Of what was looked up, the part that lets its holder in.
+            base = Value(frozenset(_as_secret(origin) for origin in base.origins), thing)
+        if found := inside(thing):
+            return join(found).plus(base.origins)
+        return Value(base.origins, Thing(f"{thing.type}[]", owner=base))
 
     # Operators and displays
 
@@ -226,7 +261,10 @@ class Evaluator:
             return Value(
                 frozenset(origin for origin in ours | theirs if origin.kind is not Kind.TIME)
             )
-        return Value(ours | theirs)
+        both = [each.ref.type for each in (left, right) if isinstance(each.ref, Thing)]
+        if both == ["list", "list"] and isinstance(operator, ast.Add):
+            return listed([*iterated(left), *iterated(right)], left.origins | right.origins)
+        return worded(text_of(left) + text_of(right), ours | theirs)
 
     def _unary(self, operator: ast.unaryop, operand: Value) -> Value:
         if isinstance(operator, ast.Not):
@@ -244,9 +282,16 @@ class Evaluator:
                 attrs |= value.ref.attrs if isinstance(value.ref, Thing) else {"[*]": value}
                 continue
             constant = const(self.value(key, frame))
-            name = f"[{constant!r}]" if isinstance(constant, str) else "[*]"
-            attrs[name] = join([attrs[name], value]) if name in attrs else value
+            name = slot_of(constant, attrs)
+            attrs[name] = join([attrs[name], value]) if name == "[*]" and name in attrs else value
         return Value(ref=Thing("dict", attrs=attrs))
+
+    def _display(self, elements: list[ast.expr], frame: Frame) -> Value:
+        found: list[Value] = []
+        for node in elements:
+            value = self.value(node, frame)
+            found += iterated(value) or [value] if isinstance(node, ast.Starred) else [value]
+        return listed(found)
 
     def _comprehension(
         self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, frame: Frame
@@ -260,19 +305,43 @@ class Evaluator:
             globals=frame.globals,
             returns=frame.returns,
         )
-        for generator in node.generators:
-            source = self.value(generator.iter, inner)
-            each = self.element(source, UNKNOWN, frame.module.at(generator.iter))
-            for name in ast.walk(generator.target):
-                if isinstance(name, ast.Name):
-                    inner.names[name.id] = each
-            for test in generator.ifs:
-                self.value(test, inner)
-        if isinstance(node, ast.DictComp):
-            found = join([self.value(node.key, inner), self.value(node.value, inner)])
-        else:
-            found = self.value(node.elt, inner)
-        return Value(ref=Thing("list", attrs={"[*]": found}))
+        found: list[Value] = []
+
+        def follow(generators: list[ast.comprehension]) -> None:
+            if not generators:
+                if isinstance(node, ast.DictComp):
+                    key = const(self.value(node.key, inner))
+                    pairs.append((key, self.value(node.value, inner)))
+                else:
+                    value = self.value(node.elt, inner)
+                    starred = isinstance(node.elt, ast.Starred)
+                    found.extend(iterated(value) or [value] if starred else [value])
+                return
+            first, *rest = generators
+            for each in self.rounds(first.iter, inner):
+                self.run.assign(first.target, each, inner)
+                for test in first.ifs:
+                    self.value(test, inner)
+                follow(rest)
+
+        pairs: list[tuple[object, Value]] = []
+        follow(node.generators)
+        if not isinstance(node, ast.DictComp):
+            return listed(found)
+        attrs: dict[str, Value] = {}
+        for key, value in pairs:
+            name = slot_of(key, attrs)
+            attrs[name] = join([attrs[name], value]) if name in attrs else value
+        return Value(ref=Thing("dict", attrs=attrs))
+
+    def rounds(self, source: ast.expr, frame: Frame) -> list[Value]:
+        """What a loop over `source` meets: a few elements one by one, or all as one."""
+        value = self.value(source, frame)
+        state = self.run.state
+        found = iterated(value)
+        if found and len(found) <= (ELEMENTS if state.loops == 0 else 4 if state.loops == 1 else 1):
+            return found
+        return [join(found) if found else self.element(value, UNKNOWN, frame.module.at(source))]
 
     # Calls
 
@@ -337,17 +406,24 @@ class Evaluator:
                 return self.attribute(
                     self.value(base, frame), attr, frame.module.at(node), frame.module
                 )
-            case ast.Call(
-                func=ast.Name(id="setattr"), args=[base, ast.Constant(value=str(attr)), inner]
-            ):
+            case ast.Call(func=ast.Name(id="setattr"), args=[base, name, inner]):
+                key = const(self.value(name, frame))
                 self.run.store_attribute(
                     self.value(base, frame),
-                    attr,
+                    key if isinstance(key, str) else "<?>",
                     self.value(inner, frame),
                     frame.module.at(node),
                     frame.module,
                 )
                 return UNKNOWN
+            case ast.Call(func=ast.Name(id="delattr"), args=[base, name]):
+                key = const(self.value(name, frame))
+                self.run.forget_attribute(self.value(base, frame), str(key))
+                return UNKNOWN
+            case ast.Call(func=ast.Name(id="globals"), args=[]):
+                return Value(ref=Thing(NAMESPACE, owner=Value(ref=frame.module)))
+            case ast.Call(func=ast.Name(id="vars"), args=[base]):
+                return Value(ref=Thing(NAMESPACE, owner=self.value(base, frame)))
             case ast.Call(func=ast.Name(id="__import__"), args=[ast.Constant(value=str(name)), *_]):
                 return Value(ref=self.run.find_module(name, frame.module) or Thing(name))
         return None
@@ -379,6 +455,10 @@ class Evaluator:
                 *(contents(frame.names[each]) for each in read if each in frame.names)
             )
         return Value(origins, function)
+
+
+def _as_secret(origin: Origin) -> Origin:
+    return evolve(origin, kind=Kind.SECRET) if origin.kind is Kind.LOOKUP else origin
 
 
 def _has_time(origins: Origins) -> bool:

@@ -81,11 +81,13 @@ class Run:
         """A piece of code that runs by itself, whatever happens in it."""
         state = self.state
         before = state.mode, state.conditional, state.depth, state.spent, state.active
-        state.conditional, state.depth, state.spent, state.active = 0, 0, 0, []
+        loops = state.loops
+        state.conditional, state.depth, state.spent, state.active, state.loops = 0, 0, 0, [], 0
         try:
             yield
         finally:
             state.mode, state.conditional, state.depth, state.spent, state.active = before
+            state.loops = loops
 
     def run_hooks(self) -> None:
         """What happens around the snapshot: the hooks, in Lambda's order (before: last in, first out)."""
@@ -127,10 +129,26 @@ class Run:
         """`base.name = value`, or an element of it."""
         self._scopes.store_attribute(base, name, value, at, module)
 
+    def forget_attribute(self, base: Value, name: str) -> None:
+        """`del base.name`, or an element of it."""
+        self._scopes.forget_attribute(base, name)
+
+    def module_named(self, name: object, importer: Module) -> Value:
+        """What `sys.modules[name]` is in `importer`."""
+        if name == importer.name:
+            return Value(ref=importer)
+        return Value(ref=self.find_module(name, importer)) if isinstance(name, str) else UNKNOWN
+
+    def assign(self, target: ast.expr, value: Value, frame: Frame) -> None:
+        """`target = value`, also where several are unpacked."""
+        self._executor.assign(target, None, value, frame)
+
     # Calls
 
     def apply(self, callee: Value, arguments: Arguments, at: Location, module: Module) -> Value:
         """Call whatever `callee` is."""
+        if callee.others:
+            return join([self.apply(each, arguments, at, module) for each in callee.each()])
         match callee.ref:
             case Function() as function:
                 return self.call(function, arguments, at).plus(callee.origins)
@@ -279,12 +297,12 @@ def _seen_from(
     moved = evolve(
         value, origins=frozenset(_moved(origin, function, at) for origin in value.origins)
     )
-    thing = value.ref
-    if isinstance(thing, Thing) and id(thing) not in seen and depth:
-        seen.add(id(thing))
-        thing.held = {_moved(origin, function, at) for origin in thing.held}
-        for name, inner in list(thing.attrs.items()):
-            thing.attrs[name] = _seen_from(inner, function, at, seen, depth - 1)
+    for thing in value.refs():
+        if isinstance(thing, Thing) and id(thing) not in seen and depth:
+            seen.add(id(thing))
+            thing.held = {_moved(origin, function, at) for origin in thing.held}
+            for name, inner in list(thing.attrs.items()):
+                thing.attrs[name] = _seen_from(inner, function, at, seen, depth - 1)
     return moved if moved.origins != value.origins else value
 
 

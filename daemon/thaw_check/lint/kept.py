@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 
 from thaw_check.findings import Finding, Location
 
-from . import catalogue
+from . import catalogue, fetches
 from .foreign import is_builtin
 from .interpreter import is_handler
 from .rules import RULES
@@ -24,15 +24,6 @@ if TYPE_CHECKING:
     from .interpreter import Run
 
 _DEPTH: Final = 6
-_CACHES: Final = frozenset(
-    {
-        "functools.cache",
-        "functools.lru_cache",
-        "async_lru.alru_cache",
-        "cachetools.func.lru_cache",
-        "methodtools.lru_cache",
-    }
-)
 _CACHED_KINDS: Final = frozenset(
     {Kind.UNIQUE, Kind.ENTROPY, Kind.KEY, Kind.NUMBER, Kind.TIME, Kind.IDENTITY, Kind.SECRET}
 )
@@ -40,9 +31,16 @@ _ONCE_KINDS: Final = frozenset({Kind.UNIQUE, Kind.NUMBER, Kind.TIME, Kind.IDENTI
 _RULE_OF: Final = {
     Kind.UNIQUE: "SNAP001", Kind.ENTROPY: "SNAP010", Kind.KEY: "SNAP010", Kind.NUMBER: "SNAP002", Kind.GENERATOR: "SNAP003",
     Kind.STALE_SEED: "SNAP004", Kind.TIME: "SNAP005", Kind.IDENTITY: "SNAP006", Kind.CONNECTION: "SNAP007",
-    Kind.BACKGROUND: "SNAP008", Kind.SECRET: "SNAP009", Kind.TEMPORARY: "SNAP011", Kind.FILE: "SNAP012",
+    Kind.BACKGROUND: "SNAP008", Kind.PROCESS: "SNAP008", Kind.SECRET: "SNAP009", Kind.TEMPORARY: "SNAP011", Kind.FILE: "SNAP012",
     Kind.LOOKUP: "SNAP016", Kind.REQUEST: "SNAP017", Kind.FIXED_SEED: "SNAP018",
 }  # fmt: skip
+_CACHES: Final = frozenset(
+    {"cache", "lru_cache", "alru_cache", "cached", "cachedmethod", "lfu_cache", "rr_cache", "fifo_cache", "memoize", "memoized"}
+)  # fmt: skip
+"""Last names of decorators that keep results, without end unless a lifetime is given."""
+_CACHE: Final = re.compile(
+    r"(?:^|_)(?:cache|cached|memo|memoize|memoized)(?:_|$)|^ttl_cache$|cache_on_arguments"
+)
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -138,6 +136,11 @@ def _reachable(module: Module) -> Iterator[_Kept]:
 
 
 def _within(kept: _Kept, seen: set[int], depth: int) -> Iterator[_Kept]:
+    for other in kept.value.others:
+        alone = _Kept(
+            kept.module, kept.name, kept.target, Value(ref=other), kept.place, direct=False
+        )
+        yield from _within(alone, seen, depth)
     yield kept
     ref = kept.value.ref
     if depth > _DEPTH or ref is None or id(ref) in seen:
@@ -166,7 +169,7 @@ def _within(kept: _Kept, seen: set[int], depth: int) -> Iterator[_Kept]:
 def _joined(target: str, name: str) -> str:
     if name.startswith("<") or not name:
         return target
-    if name == "[*]":
+    if name.startswith("[*"):
         return f"{target}[...]"
     return target + name if name[0] in "[(" else f"{target}.{name}"
 
@@ -204,6 +207,8 @@ def _rule(kind: Kind, kept: _Kept) -> str:
         kind = Kind.ENTROPY
     if kept.place is not _Place.GLOBAL and kind in _ONCE_KINDS:
         return "SNAP014"
+    if kind is Kind.FETCHED:
+        kind = fetches.kind_of(words) or Kind.LOOKUP
     return _RULE_OF[kind]
 
 
@@ -212,7 +217,13 @@ def _words(text: str) -> set[str]:
 
 
 def _used_up(origin: Origin, kept: _Kept, run: Run) -> bool:
-    """A stopwatch: a time that init itself reads again, and that nothing else can."""
+    """Whether there is nothing to report.
+
+    A stopwatch: a time that init itself reads again, and that nothing else can. An answer over HTTP that does not look
+    like something that gets old.
+    """
+    if origin.kind is Kind.FETCHED:
+        return fetches.kind_of(_words(kept.target)) is None
     if (
         origin.kind is not Kind.TIME
         or not kept.direct
@@ -291,16 +302,14 @@ def _effects(run: Run) -> Iterator[Finding]:
         rule = _RULE_OF[origin.kind]
         target = f" ({effect.target})" if effect.target else ""
         message = f"{RULES[rule].summary}: `{origin.source}`{target}"
+        if origin.kind is Kind.PROCESS:
+            message = f"A child process is started at init, which no hook and no fixer reaches: `{origin.source}`"
         yield _finding(rule, origin.at, message, origin.source, effect.target, related=origin.via)
 
 
 def _cached(run: Run) -> Iterator[Finding]:
     for function in list(run.state.functions):
-        if (
-            not _CACHES.intersection(function.decorators)
-            or function.cleared
-            or isinstance(function.node, ast.Lambda)
-        ):
+        if not _keeps_results(function, run):
             continue
         result = run.result_of(function)
         for origin in sorted(result.origins, key=lambda o: (o.at, o.source)):
@@ -309,6 +318,24 @@ def _cached(run: Run) -> Iterator[Finding]:
                 yield _finding(
                     "SNAP013", origin.at, message, origin.source, function.name, related=origin.via
                 )
+
+
+def _keeps_results(function: Function, run: Run) -> bool:
+    """Whether a cache holds what `function` gave, or may hold it, when the snapshot is taken."""
+    names = [name.rpartition(".")[2].lower() for name in function.decorators]
+    if any(name.endswith("property") for name in names):
+        return False  # kept in its object, and found there
+    if function.cleared or isinstance(function.node, ast.Lambda):
+        return False
+    if function.cache is not None and (function.cache.handled):
+        return False
+    if any(name.startswith("functools.") for name in function.decorators) or not function.lifetime:
+        known = any(name in _CACHES for name in names)
+    else:
+        known = False
+    # Of a cache with a lifetime, or one of unknown make, it matters only what init put there.
+    filled = id(function.node) in run.state.executed
+    return known or (filled and any(name in _CACHES or _CACHE.search(name) for name in names))
 
 
 def _hooks(run: Run) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,8 @@ from .ignores import ignores_of
 from .interpreter import Run
 from .project import Project, module_name
 from .rules import RULES
-from .source import Unreadable, decode, parse
+from .source import decode, parse
+from .unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -175,8 +175,7 @@ def _unreadable(path: str, error: OSError | Unreadable) -> Finding:
     rule = RULES["SNAP000"]
     if isinstance(error, Unreadable):
         where = Location(path, error.line, error.column)
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        message = f"{rule.summary} as Python {version}: {error.message}"
+        message = f"{rule.summary}: {error.message}"
     else:
         where = Location(path)
         message = f"The file cannot be read: {error.strerror or error}"

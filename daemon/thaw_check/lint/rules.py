@@ -34,7 +34,7 @@ _RULES: Final = (
         _ERROR,
         "The file cannot be parsed",
         why="What cannot be parsed was not checked.",
-        fix="Correct the file, or run thaw under a Python that knows its syntax.",
+        fix="Correct the file: no Python 3 reads it.",
     ),
     _rule(
         "SNAP001",

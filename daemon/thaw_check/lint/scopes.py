@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from . import values
 from .state import Misuse, Mode
-from .values import Class, Kind, Module, Thing, Value, join
+from .values import Class, Kind, Module, Thing, Value, join, key_of
 
 if TYPE_CHECKING:
     from thaw_check.findings import Location
@@ -53,7 +54,11 @@ class Scopes:
     ) -> None:
         """`base.name = value`, or an element of it."""
         restoring = self.state.mode is Mode.RESTORE
-        match base.ref:
+        for each in base.each() if base.others else ():
+            self.store_attribute(each, name, value, at, module)
+        match base.ref if not base.others else None:
+            case Thing(type=values.NAMESPACE, owner=Value() as owner):
+                self.store_attribute(owner, key_of(name), value, at, module)
             case Module() as target:
                 self._store_global(target, name, value, at)
             case Class() as cls:
@@ -62,13 +67,36 @@ class Scopes:
                 elif self.state.mode is Mode.INIT:
                     self._put(cls.attrs, name, value, weak=self.state.conditional > 0)
             case Thing() as thing:
-                if restoring:
+                if restoring and name == "<?>":
+                    thing.renewed.update(thing.attrs)
+                elif restoring:
                     self._note_reopened(thing.attrs.get(name), value, name, at, module)
                     thing.renewed.add(name)
                 elif self.state.mode is Mode.INIT:
                     self._put(
                         thing.attrs, name, value, weak=self.state.conditional > 0 or name == "[*]"
                     )
+
+    def forget_name(self, name: str, frame: Frame) -> None:
+        """`del name`."""
+        if frame.is_function and name not in frame.globals:
+            frame.names.pop(name, None)
+        elif frame.cls is not None and not frame.is_function and name not in frame.globals:
+            frame.cls.attrs.pop(name, None)
+        else:
+            self.forget_attribute(Value(ref=frame.module), name)
+
+    def forget_attribute(self, base: Value, name: str) -> None:
+        """`del base.name`, or an element of it: after restore it will be made anew, or is missed."""
+        for ref in base.refs():
+            match ref:
+                case Thing(type=values.NAMESPACE, owner=Value() as owner):
+                    self.forget_attribute(owner, key_of(name))
+                case Module(env=names) | Class(attrs=names) | Thing(attrs=names):
+                    if self.state.mode is Mode.RESTORE:
+                        ref.renewed.add(name)
+                    elif self.state.mode is Mode.INIT and not self.state.conditional:
+                        names.pop(name, None)
 
     def _put(self, names: dict[str, Value], name: str, value: Value, *, weak: bool) -> None:
         names[name] = join([names[name], value]) if weak and name in names else value

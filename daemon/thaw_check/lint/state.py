@@ -10,6 +10,8 @@ from attrs import define, field, frozen
 from .values import UNKNOWN, Class, Function, Module, Origin, Thing, Value, contents
 
 if TYPE_CHECKING:
+    import ast
+
     from thaw_check.findings import Location
 
     from .values import Origins
@@ -106,6 +108,8 @@ class State:
     mode: Mode = Mode.INIT
     conditional: int = 0
     """How many branches and loops surround the present statement: above 0, a store adds and does not replace."""
+    loops: int = 0
+    """How many loops surround it."""
     depth: int = 0
     spent: int = 0
     active: list[Function] = field(factory=list)
@@ -181,6 +185,15 @@ class Interpreter(Protocol):
         self, base: Value, name: str, value: Value, at: Location, module: Module
     ) -> None:
         """`base.name = value`, or an element of it."""
+
+    def forget_attribute(self, base: Value, name: str) -> None:
+        """`del base.name`, or an element of it."""
+
+    def module_named(self, name: object, importer: Module) -> Value:
+        """What `sys.modules[name]` is in `importer`."""
+
+    def assign(self, target: ast.expr, value: Value, frame: Frame) -> None:
+        """`target = value`, also where several are unpacked."""
 
     def find_module(self, name: str, importer: Module) -> Module | None:
         """The module of the bundle that `importer` means by the dotted `name`, run; or None."""

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
 from . import catalogue
 from .state import BUDGET, Arguments, Frame, Phase
-from .values import UNKNOWN, Bound, Class, Function, Kind, Module, Thing, Value, const
+from .values import (
+    PARTIAL,
+    UNKNOWN,
+    Bound,
+    Class,
+    Const,
+    Function,
+    Kind,
+    Module,
+    Thing,
+    Value,
+    const,
+    slot_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,12 +43,13 @@ class Executor:
     def block(self, statements: Iterable[ast.stmt], frame: Frame) -> None:
         """Follow statements in order."""
         for statement in statements:
-            self.statement(statement, frame)
+            if self.statement(statement, frame):
+                return
 
-    def statement(self, node: ast.stmt, frame: Frame) -> None:
-        """Follow one statement."""
+    def statement(self, node: ast.stmt, frame: Frame) -> bool:
+        """Follow one statement. Returns whether those behind it are surely never reached."""
         if self.run.state.depth and self.run.state.spent > BUDGET:
-            return
+            return False
         value = self.evaluator.value
         match node:
             case ast.Expr(value=inner):
@@ -59,19 +73,23 @@ class Executor:
             case ast.If(test=test, body=body, orelse=orelse):
                 value(test, frame)
                 taken = _decided(test)
+                if taken is None:
+                    taken = self._told(test, frame)
                 if taken is not False:
                     self._maybe(body, frame)
                 if taken is not True:
                     self._maybe(orelse, frame)
+                leaves = isinstance(body[-1], ast.Return | ast.Raise)
+                return leaves and taken is True
             case (
                 ast.For(target=target, iter=source, body=body, orelse=orelse)
                 | ast.AsyncFor(target=target, iter=source, body=body, orelse=orelse)
             ):
-                each = self.evaluator.element(
-                    value(source, frame), UNKNOWN, frame.module.at(source)
-                )
-                self.assign(target, None, each, frame)
-                self._maybe(body, frame)
+                for each in self.evaluator.rounds(source, frame):
+                    self.assign(target, None, each, frame)
+                    self.run.state.loops += 1
+                    self._maybe(body, frame)
+                    self.run.state.loops -= 1
                 self._maybe(orelse, frame)
             case ast.While(test=test, body=body, orelse=orelse):
                 value(test, frame)
@@ -102,12 +120,27 @@ class Executor:
                 frame.outer.update(declared)
             case ast.Delete(targets=targets):
                 for target in targets:
-                    if isinstance(target, ast.Name) and target.id not in frame.globals:
-                        frame.names.pop(target.id, None)
+                    self._delete(target, frame)
             case ast.Assert(test=test):
                 value(test, frame)
             case ast.Raise(exc=exc):
                 value(exc, frame)
+        return False
+
+    def _told(self, test: ast.expr, frame: Frame) -> bool | None:
+        """Whether a variable is None, where that is sure: decorators ask it of the function that they are given."""
+        match test:
+            case ast.Compare(
+                left=ast.Name() as name,
+                ops=[ast.Is() | ast.IsNot() as operator],
+                comparators=[ast.Constant(value=None)],
+            ):
+                ref = self.evaluator.value(name, frame).ref
+                if isinstance(ref, Function | Class | Bound):
+                    return isinstance(operator, ast.IsNot)
+                if frame.is_function and isinstance(ref, Const) and ref.value is None:
+                    return isinstance(operator, ast.Is)
+        return None
 
     def _maybe(self, statements: list[ast.stmt], frame: Frame) -> None:
         self.run.state.conditional += 1
@@ -152,15 +185,29 @@ class Executor:
                     frame.module,
                 )
             case ast.Subscript(value=base, slice=index):
+                holder = self.evaluator.value(base, frame)
                 key = const(self.evaluator.value(index, frame))
-                name = f"[{key!r}]" if isinstance(key, str) else "[*]"
+                held = holder.ref.attrs if isinstance(holder.ref, Thing) else {}
                 self.scopes.store_attribute(
-                    self.evaluator.value(base, frame),
-                    name,
+                    holder,
+                    slot_of(key, held),
                     value,
                     frame.module.at(target),
                     frame.module,
                 )
+
+    def _delete(self, target: ast.expr, frame: Frame) -> None:
+        match target:
+            case ast.Name(id=name):
+                self.scopes.forget_name(name, frame)
+            case ast.Attribute(value=base, attr=attr):
+                self.scopes.forget_attribute(self.evaluator.value(base, frame), attr)
+            case ast.Subscript(value=base, slice=index):
+                key = const(self.evaluator.value(index, frame))
+                self.scopes.forget_attribute(self.evaluator.value(base, frame), slot_of(key))
+            case ast.Tuple(elts=targets) | ast.List(elts=targets):
+                for each in targets:
+                    self._delete(each, frame)
 
     def _unpack(
         self, targets: list[ast.expr], source: ast.expr | None, value: Value, frame: Frame
@@ -170,13 +217,12 @@ class Executor:
             for target, part in zip(targets, source.elts, strict=True):
                 self.assign(target, part, None, frame)
             return
-        each = self.evaluator.element(
-            value,
-            UNKNOWN,
-            frame.module.at(targets[0]) if targets else frame.module.at(frame.module.tree),
-        )
-        for target in targets:
-            self.assign(target, None, each, frame)
+        at = frame.module.at(targets[0]) if targets else frame.module.at(frame.module.tree)
+        known = isinstance(value.ref, Thing) and value.ref.type == "list"
+        starred = any(isinstance(target, ast.Starred) for target in targets)
+        for number, target in enumerate(targets):
+            index = Value(ref=Const(number)) if known and not starred else UNKNOWN
+            self.assign(target, None, self.evaluator.element(value, index, at), frame)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, frame: Frame) -> None:
         value = self.evaluator.function(node, node.name, frame)
@@ -184,22 +230,19 @@ class Executor:
         assert isinstance(function, Function)  # noqa: S101 - by construction
         names = []
         for decorator in reversed(node.decorator_list):
-            outer = self.evaluator.value(
-                decorator.func if isinstance(decorator, ast.Call) else decorator, frame
-            )
+            call = decorator if isinstance(decorator, ast.Call) else None
+            outer = self.evaluator.value(decorator if call is None else call.func, frame)
             if isinstance(outer.ref, Thing):
                 names.append(outer.ref.type)
             function.decorators = tuple(names)
             at = frame.module.at(decorator)
-            if isinstance(decorator, ast.Call):
-                outer = self.run.apply(
-                    outer, self.evaluator.arguments(decorator, frame), at, frame.module
-                )
-            own = isinstance(outer.ref, Function | Bound | Class)
-            hook = isinstance(outer.ref, Thing) and outer.ref.type.rpartition(".")[2] in {
-                p.value for p in Phase
-            }
-            if own or hook:
+            if call is not None:
+                arguments = self.evaluator.arguments(call, frame)
+                _note_cache(function, outer, arguments)
+                if _is_replaced(outer):
+                    continue
+                outer = self.run.apply(outer, arguments, at, frame.module)
+            if not _is_replaced(outer) and _is_known(outer):
                 result = self.run.apply(outer, Arguments((value,)), at, frame.module)
                 value = result if result.ref is not None else value.plus(result.origins)
         self.scopes.store_name(node.name, value, frame, frame.module.at(node))
@@ -207,8 +250,6 @@ class Executor:
     def _class(self, node: ast.ClassDef, frame: Frame) -> None:
         cls = Class(node.name, frame.module)
         cls.bases = tuple(self.evaluator.value(base, frame) for base in node.bases)
-        for decorator in node.decorator_list:
-            self.evaluator.value(decorator, frame)
         self.block(
             node.body,
             Frame(
@@ -218,7 +259,15 @@ class Executor:
                 closure=(frame.names, *frame.closure) if frame.is_function else frame.closure,
             ),
         )
-        self.scopes.store_name(node.name, Value(ref=cls), frame, frame.module.at(node))
+        value = Value(ref=cls)
+        for decorator in reversed(node.decorator_list):
+            outer = self.evaluator.value(decorator, frame)
+            if _is_known(outer) and not _is_replaced(outer):
+                result = self.run.apply(
+                    outer, Arguments((value,)), frame.module.at(decorator), frame.module
+                )
+                value = result if isinstance(result.ref, Class) else value
+        self.scopes.store_name(node.name, value, frame, frame.module.at(node))
 
     def _import(self, names: list[ast.alias], frame: Frame) -> None:
         for alias in names:
@@ -269,6 +318,54 @@ class Executor:
         frame.names[name] = value
         if not frame.is_function and frame.cls is None:
             frame.module.imported.add(name)
+
+
+_LIFETIMES: Final = frozenset(
+    {"ttl", "timeout", "expire", "expiration_time", "max_age", "maxage", "stale_after", "seconds"}
+)
+
+
+def _note_cache(function: Function, decorator: Value, arguments: Arguments) -> None:
+    """What a decorator's call says of the cache that it makes."""
+    name = decorator.ref.type.lower() if isinstance(decorator.ref, Thing) else ""
+    if "cache" not in name and "memo" not in name:
+        return
+    given = arguments.first() or arguments.keywords.get("cache")
+    function.cache = given.ref if given is not None and isinstance(given.ref, Thing) else None
+    made_of = function.cache.type if function.cache else ""
+    function.lifetime = bool(
+        _LIFETIMES & set(arguments.keywords)
+        or "ttl" in name
+        or "TTL" in made_of
+        or "TLRU" in made_of
+    )
+
+
+_TRANSPARENT: Final = ("staticmethod", "classmethod", "functools.", "contextlib.", "typing.")
+"""Decorators after which a function, called as a decorator, still does what its body says."""
+
+
+def _is_replaced(decorator: Value) -> bool:
+    """Whether a function that is used as a decorator was made one by a library, in ways that nobody knows.
+
+    Its parameters are then not what it seems: powertools' `lambda_handler_decorator` gives it the handler and an event.
+    """
+    function = decorator.ref.function if isinstance(decorator.ref, Bound) else decorator.ref
+    return isinstance(function, Function) and not all(
+        name.startswith(_TRANSPARENT) for name in function.decorators
+    )
+
+
+def _is_known(decorator: Value) -> bool:
+    """Whether what the decorator does can be followed, or is a hook's registration."""
+    if isinstance(decorator.ref, Thing):
+        last = decorator.ref.type.rpartition(".")[2]
+        return (
+            decorator.ref.cls is not None
+            or last in {phase.value for phase in Phase}
+            or (decorator.ref.type == PARTIAL)
+        )
+    return isinstance(decorator.ref, Function | Bound | Class)
 
 
 def _decided(test: ast.expr) -> bool | None:

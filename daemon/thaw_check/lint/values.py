@@ -5,6 +5,7 @@ Values lie in modules and modules are values, so the types of both stand here.
 
 from __future__ import annotations
 
+import ast
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ from attrs import define, evolve, field, frozen
 from thaw_check.findings import Location
 
 if TYPE_CHECKING:
-    import ast
+    from collections.abc import Collection, Sequence
 
     from .ignores import Ignore
 
@@ -34,6 +35,8 @@ class Kind(Enum):
     SECRET = auto()
     LOOKUP = auto()
     """The answer of DNS, service discovery, a configuration store."""
+    FETCHED = auto()
+    """The answer of a server over HTTP: old only if it is a key or the like, which the name that holds it tells."""
     TEMPORARY = auto()
     """The name of a temporary file or directory."""
     REQUEST = auto()
@@ -49,6 +52,8 @@ class Kind(Enum):
     FILE = auto()
     BACKGROUND = auto()
     """A thread, timer or worker that runs."""
+    PROCESS = auto()
+    """A child process that runs."""
 
 
 @frozen
@@ -128,7 +133,7 @@ class Thing:
     type: str
     cls: Class | None = None
     attrs: dict[str, Value] = field(factory=dict)
-    """By attribute name; elements stand under `[*]` or `['key']`; what a wrapper wraps, under `<...>`."""
+    """By attribute name; elements stand under `[0]`, `['key']` or `[*]`; what a wrapper wraps, under `<...>`."""
     held: set[Origin] = field(factory=set)
     renewed: set[str] = field(factory=set)
     """Which `attrs` an after-restore hook assigns."""
@@ -154,6 +159,10 @@ class Function:
     """Resolved names."""
     cleared: bool = False
     """Whether an after-restore hook clears its cache."""
+    cache: Thing | None = None
+    """The object that its cache was made of."""
+    lifetime: bool = False
+    """Whether what is cached is forgotten after a while."""
 
 
 @define(eq=False)
@@ -209,16 +218,31 @@ class Const:
     value: object
 
 
+Ref = Thing | Function | Class | Module | Bound | Super | Const
+
+
 @frozen
 class Value:
     """What an expression may yield: the hazards in it, and the object, if it is known."""
 
     origins: Origins = NONE
-    ref: Thing | Function | Class | Module | Bound | Super | Const | None = None
+    ref: Ref | None = None
+    others: tuple[Ref, ...] = ()
+    """Further objects that it may be instead."""
 
     def plus(self, origins: Origins) -> Value:
         """The same object with more hazards in it."""
         return evolve(self, origins=self.origins | origins) if origins - self.origins else self
+
+    def each(self) -> list[Value]:
+        """One value for each object that it may be."""
+        if not self.others:
+            return [self]
+        return [Value(self.origins, ref) for ref in (self.ref, *self.others)]
+
+    def refs(self) -> tuple[Ref, ...]:
+        """Each object that it may be."""
+        return self.others if self.ref is None else (self.ref, *self.others)
 
 
 UNKNOWN: Final = Value()
@@ -229,22 +253,30 @@ def const(value: Value) -> object:
     return value.ref.value if isinstance(value.ref, Const) else ...
 
 
+PARTIAL: Final = "functools.partial()"
+"""Its attributes are the function and what is given to it."""
+NAMESPACE: Final = "<namespace>"
+"""The type of what `vars(x)`, `x.__dict__` and `globals()` give: its owner's attributes are its elements."""
+_ALTERNATIVES: Final = 8
+"""Objects that one value may be; further ones are left out."""
+ELEMENTS: Final = 16
+"""Elements of a container that are told apart; further ones stand together under `[*]`."""
+
+
 def join(values: list[Value]) -> Value:
-    """What may be any of `values`. The first object that is more than a constant stands for all."""
+    """What may be any of `values`. Objects count before constants."""
     if not values:
         return UNKNOWN
     if len(values) == 1:
         return values[0]
     origins = NONE.union(*(value.origins for value in values))
-    refs = [value.ref for value in values if value.ref is not None]
-    objects = [ref for ref in refs if not isinstance(ref, Const)]
+    refs = [ref for value in values for ref in value.refs()]
+    objects: list[Ref] = []
+    for ref in refs:
+        if not isinstance(ref, Const) and not any(ref is other for other in objects):
+            objects.append(ref)
     if objects:
-        first = objects[0]
-        if isinstance(first, Thing):
-            for other in objects[1:]:
-                if isinstance(other, Thing) and other is not first:
-                    first.attrs.setdefault(f"<or {len(first.attrs)}>", Value(ref=other))
-        return Value(origins, first)
+        return Value(origins, objects[0], tuple(objects[1:_ALTERNATIVES]))
     same = refs and all(ref == refs[0] for ref in refs) and len(refs) == len(values)
     return Value(origins, refs[0] if same else None)
 
@@ -252,7 +284,79 @@ def join(values: list[Value]) -> Value:
 def contents(value: Value, depth: int = 3) -> Origins:
     """The hazards in `value` and in what it holds, without those that only an object can hold."""
     origins = value.origins
-    if isinstance(value.ref, Thing) and depth:
-        for element in list(value.ref.attrs.values())[:50]:
-            origins |= contents(element, depth - 1)
+    for ref in value.refs():
+        if isinstance(ref, Thing) and depth:
+            for element in list(ref.attrs.values())[:50]:
+                origins |= contents(element, depth - 1)
     return origins
+
+
+def variables(value: Value) -> dict[str, Value]:
+    """What `vars(value)` shows."""
+    match value.ref:
+        case Module(env=names) | Class(attrs=names) | Thing(attrs=names):
+            return names
+    return {}
+
+
+def worded(text: str, origins: Origins = NONE) -> Value:
+    """A string of which only a part is known: what a URL is for can be told from it."""
+    if not text:
+        return Value(origins)
+    return Value(origins, Thing("str", attrs={"<text>": Value(ref=Const(text))}))
+
+
+def text_of(value: Value) -> str:
+    """As much of a string as is known."""
+    if isinstance(value.ref, Thing) and value.ref.type == "str":
+        value = value.ref.attrs.get("<text>", UNKNOWN)
+    found = const(value)
+    return found if isinstance(found, str) else ""
+
+
+def key_of(slot: str) -> str:
+    """The key of a slot, where it is a string."""
+    return slot[2:-2] if slot[:2] in {"['", '["'} else slot
+
+
+def slot_of(key: object, attrs: Collection[str] = ()) -> str:
+    """The attribute under which a container holds `key`; for one that is not known, the next that is free."""
+    if isinstance(key, str) or (isinstance(key, int) and not isinstance(key, bool)):
+        return f"[{key!r}]"
+    number = sum(name.startswith("[*") for name in attrs)
+    return "[*]" if not 0 < number < ELEMENTS else f"[*{number}]"
+
+
+def slots(found: Sequence[Value]) -> dict[str, Value]:
+    """The attributes of a container that holds `found` in this order."""
+    attrs = {f"[{number}]": value for number, value in enumerate(found[:ELEMENTS])}
+    if len(found) > ELEMENTS:
+        attrs["[*]"] = join(list(found[ELEMENTS:]))
+    return attrs
+
+
+def listed(found: Sequence[Value], origins: Origins = NONE) -> Value:
+    """A list, tuple or set of `found`."""
+    return Value(origins, Thing("list", attrs=slots(found)))
+
+
+def inside(thing: Thing) -> list[Value]:
+    """The elements of a container; of a dictionary, its values."""
+    return [value for name, value in thing.attrs.items() if name.startswith("[")]
+
+
+def keys(thing: Thing) -> list[Value]:
+    """The keys of a dictionary, as far as they are known."""
+    return [
+        Value(ref=Const(ast.literal_eval(name[1:-1]))) if name[1] in "'\"" else UNKNOWN
+        for name in thing.attrs
+        if name.startswith("[")
+    ]
+
+
+def iterated(value: Value) -> list[Value]:
+    """What a loop over `value` meets, one by one; empty if nobody can tell."""
+    if isinstance(value.ref, Thing):
+        found = keys(value.ref) if value.ref.type == "dict" else inside(value.ref)
+        return [each.plus(value.origins) for each in found]
+    return []

@@ -49,7 +49,7 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def _version() -> dict[str, str]:
-    """The version of what is installed; nothing for a copy of the package alone."""
+    """The version that is installed; empty for a copy of the package alone."""
     try:
         return {"semanticVersion": metadata.version("thawd")}
     except metadata.PackageNotFoundError:

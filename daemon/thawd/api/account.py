@@ -1,4 +1,4 @@
-"""What AWS tools read of an account and a function besides: limits, code signing, concurrency."""
+"""Operations that AWS tools read on every run: limits, code signing, concurrency."""
 
 from __future__ import annotations
 
@@ -55,8 +55,6 @@ class Account:
         return answer({"FunctionName": ref.name})
 
     async def concurrency(self, request: Request) -> Response:
-        """GetFunctionConcurrency: empty without a reservation."""
-        function = self._api.core.catalog.function(self._api.ref(request).name)
-        if function.reserved_concurrency is None:
-            return answer({})
-        return answer({"ReservedConcurrentExecutions": function.reserved_concurrency})
+        """GetFunctionConcurrency: empty, which says that nothing is reserved. Terraform and the console read it."""
+        self._api.core.catalog.function(self._api.ref(request).name)
+        return answer({})

@@ -34,7 +34,7 @@ class App:
     _router: Router
 
     async def __call__(self, request: Request) -> Response:
-        """Answer by route; what goes wrong on purpose becomes the Lambda error for it."""
+        """Answer by route; a `ThawError` becomes the Lambda error for it."""
         try:
             answer = await self._router(request)
         except RequestRefused as refusal:
@@ -45,7 +45,7 @@ class App:
         return answer
 
     def refuse(self, refusal: RequestRefused, request_id: str) -> Response:
-        """What the HTTP server refuses, in the same form: its `render_error`."""
+        """A refusal of the HTTP server, in the same form: its `render_error`."""
         answer = refused(refusal)
         answer.headers.append((REQUEST_ID, request_id))
         return answer

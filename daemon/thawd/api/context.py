@@ -1,4 +1,4 @@
-"""What every operation starts with: whose function is asked for, and how an answer goes out."""
+"""Shared by all operations: the function that a request names, its body, its answer, pages of lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Lambda's API does not have and a developer wants: a function's log, a start taken apart, clones side by side."""
+"""thawd's own operations for developers: a function's log, a start taken apart, clones side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thawd.clonetest.observe import observe_clones
 from thawd.environments.limits import StartTimeout
 from thawd.environments.start import How
 from thawd.environments.trial import Trial, try_start
-from thawd.guest.session import InitFailure, RestoreFailure, RuntimeExited
+from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
 from thawd.http import Request, Response
 from thawd.invoke.refusal import refusal_of
 

@@ -1,4 +1,4 @@
-"""Lambda's errors: what a client gets for each, and which of ours becomes which."""
+"""Lambda's errors as clients get them, and the Lambda error for each of ours."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ _HTTP_CODES: Final = {
     500: "ServiceException",
     503: "ServiceException",
 }
-"""What the HTTP server refuses, in AWS's words."""
+"""The HTTP server's refusals, in AWS's words."""
 
 
 def not_run(outcome: NotRun, arn: str) -> ApiError:
@@ -174,7 +174,7 @@ def response(error: ApiError) -> Response:
 
 
 def refused(refusal: RequestRefused) -> Response:
-    """What the HTTP server refused, in the form of a Lambda error."""
+    """A refusal of the HTTP server, in the form of a Lambda error."""
     code = _HTTP_CODES.get(refusal.status, "InvalidRequestContentException")
     answer = response(ApiError(code, refusal.status, refusal.reason))
     answer.headers.extend(refusal.headers)

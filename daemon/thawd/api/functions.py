@@ -102,8 +102,6 @@ class Functions:
         }
         if function.tags:
             shape["Tags"] = function.tags
-        if function.reserved_concurrency is not None:
-            shape["Concurrency"] = {"ReservedConcurrentExecutions": function.reserved_concurrency}
         return answer(shape)
 
     async def get_configuration(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""A function's configuration as CreateFunction and UpdateFunctionConfiguration give it: limits, and what is not had here.
+"""A function's configuration as CreateFunction and UpdateFunctionConfiguration give it: limits, and members that thawd refuses.
 
 Limits and patterns are those of Lambda's service model and quotas; thawd's own narrower ones say so in their message.
 """
@@ -71,7 +71,7 @@ _NOT_HERE: Final = {
     "AcceleratorConfig": "accelerators",
     "PublishTo": "$LATEST.PUBLISHED",
 }
-"""Members that would be a lie to accept. Empty ones, which Terraform sends, pass."""
+"""Members that thawd cannot honour, and so refuses. Empty ones, which Terraform sends, pass."""
 
 
 def refuse_what_is_not_here(members: Members) -> None:

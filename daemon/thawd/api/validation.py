@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 @define(eq=False)
 class Violations:
-    """What is wrong with a request so far."""
+    """The faults found in a request so far."""
 
     _found: list[str] = field(factory=list)
 

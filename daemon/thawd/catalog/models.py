@@ -1,7 +1,7 @@
-"""What the catalog knows: functions and their versions, in Lambda's words.
+"""The catalog's values: functions and their versions, in Lambda's words.
 
-One class serves `$LATEST` and published versions: a published version is a copy of `$LATEST` that never changes again,
-but for its state.
+One class serves `$LATEST` and published versions: a published version is a copy of `$LATEST`, and only its state ever
+changes.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class FunctionVersion:
     log_format: str = "Text"
     log_group: str = ""
     application_log_level: str = ""
-    """With `log_format` JSON: lines below this level are dropped (Lambda API, `ApplicationLogLevel`)."""
+    """Kept and shown (Lambda API, `ApplicationLogLevel`). No line is dropped by it."""
     system_log_level: str = ""
     tracing_mode: str = "PassThrough"
     revision_id: str = ""
@@ -95,9 +95,7 @@ class FunctionVersion:
 
 @frozen(kw_only=True)
 class Function:
-    """What belongs to a function as a whole and is not frozen into its versions."""
+    """The part of a function that is not frozen into its versions."""
 
     name: str
     tags: dict[str, str] = field(factory=dict)
-    reserved_concurrency: int | None = None
-    """Environments it may have at once; None is no limit of its own, 0 lets nothing run."""

@@ -1,6 +1,6 @@
 """The catalog's tables, and how older ones become these.
 
-A step, once released, never changes: what is to change is a new step at the end.
+A released step never changes. A change of the tables is a new step at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STEPS: Final = (
     # 1. Numbers outlive their function: Lambda never gives a version number twice, not even to a function that was
-    # deleted and created again. `number` 0 is $LATEST.
+    # deleted and created again. `number` 0 is $LATEST. `reserved_concurrency` is not used.
     """
     CREATE TABLE numbering (
         function_name TEXT PRIMARY KEY,

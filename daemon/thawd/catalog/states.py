@@ -5,7 +5,7 @@
     Pending -> Inactive             it could not be made again; the next start of the daemon and the next use try once more
     Inactive -> Pending             it is being made again
 
-Failed is final: a version never changes, so neither would its init; publish again.
+Failed is final: a version never changes, so its init would fail again. Publish another one.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ import cattrs
 from attrs import define, evolve, field, frozen
 
 from thawd.errors import CatalogError
+from thawd.reserve import CATALOG_BYTES, Reserve
 
 from . import states
 from .errors import CodeMismatch, FunctionExists, FunctionNotFound, StaleRevision
 from .models import LATEST, Function, FunctionVersion, State
-from .reserve import Reserve
 from .schema import open_database
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _NOT_CONFIGURATION: Final = frozenset(
         "last_update_status_reason_code",
     }
 )
-"""What may differ between two versions that are the same to PublishVersion."""
+"""Members that may differ between two versions which are the same to PublishVersion."""
 
 
 @frozen(kw_only=True)
@@ -80,7 +80,9 @@ class Catalog:
     @classmethod
     def open(cls, path: Path, *, now: Callable[[], datetime] = _utc_now) -> Catalog:
         """Open or create the catalog at `path`, for this process alone. Raises `CatalogError`."""
-        return cls(path, open_database(path), Reserve(path.with_suffix(".reserve")), now)
+        return cls(
+            path, open_database(path), Reserve(path.with_suffix(".reserve"), CATALOG_BYTES), now
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -123,22 +125,20 @@ class Catalog:
 
     def function(self, name: str) -> Function:
         """A function's own settings, which are not versioned."""
-        rows = self._rows(
-            "SELECT tags, reserved_concurrency FROM functions WHERE name = ?", (name,)
-        )
+        rows = self._rows("SELECT tags FROM functions WHERE name = ?", (name,))
         if not rows:
             raise FunctionNotFound(name)
-        ((tags, reserved),) = rows
-        return Function(name=name, tags=json.loads(tags), reserved_concurrency=reserved)
+        ((tags,),) = rows
+        return Function(name=name, tags=json.loads(tags))
 
     def set_tags(self, name: str, tags: Mapping[str, str]) -> Function:
         """Replace a function's tags."""
-        self._set_function(name, "tags", json.dumps(dict(tags)))
-        return self.function(name)
-
-    def set_reserved_concurrency(self, name: str, reserved: int | None) -> Function:
-        """Set how many environments a function may have at once; None lifts the limit."""
-        self._set_function(name, "reserved_concurrency", reserved)
+        with self._transaction() as database:
+            changed = database.execute(
+                "UPDATE functions SET tags = ? WHERE name = ?", (json.dumps(dict(tags)), name)
+            ).rowcount
+            if not changed:
+                raise FunctionNotFound(name)
         return self.function(name)
 
     def functions(self, *, after: str = "", limit: int = _ALL) -> list[FunctionVersion]:
@@ -280,10 +280,6 @@ class Catalog:
     # -----------------------------------------------------------------------------------------------------------------
     # The whole
 
-    def interrupted(self) -> list[FunctionVersion]:
-        """Versions that are Pending: after a start, those whose publishing died with the last daemon."""
-        return self._select("state = ?", State.PENDING)
-
     def gave_number(self, name: str, version: str) -> bool:
         """Whether this catalog has ever given a version of this name that number, deleted ones included."""
         rows = self._rows(
@@ -291,6 +287,13 @@ class Catalog:
             (name, max(1, _number(version))),
         )
         return bool(rows)
+
+    def deleted_functions(self) -> set[str]:
+        """The names of functions that there have been, and are not now."""
+        rows = self._rows(
+            "SELECT function_name FROM numbering WHERE function_name NOT IN (SELECT name FROM functions)"
+        )
+        return {name for (name,) in rows}
 
     def is_new(self) -> bool:
         """Whether nothing was ever written to it."""
@@ -317,14 +320,14 @@ class Catalog:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One change, whole or not at all. What was read of rows that a failed change touched is forgotten.
+        """One change, whole or not at all. After a failed change every row is read again.
 
-        Raises `CatalogError` for whatever SQLite refuses, at any statement.
+        Raises `CatalogError` for an error of SQLite at any statement.
         """
         with self._sqlite("written"):
             try:
                 if self._database.in_transaction:
-                    # A disk that took neither the last change nor its end: it is given up now, or nothing more is.
+                    # The disk took neither the last change nor its end. It has to be given up before another one can begin.
                     self._read.clear()
                     self._database.execute("ROLLBACK")
                 self._database.execute("BEGIN IMMEDIATE")
@@ -341,7 +344,7 @@ class Catalog:
 
     @contextmanager
     def _sqlite(self, verb: str) -> Iterator[None]:
-        """Turn SQLite's errors into ours."""
+        """Turn SQLite's errors into `CatalogError`."""
         try:
             yield
         except sqlite3.Error as error:
@@ -370,15 +373,6 @@ class Catalog:
         )
         return evolve(version, revision_id=str(uuid.uuid4()), last_modified=now)
 
-    def _set_function(self, name: str, column: str, value: str | int | None) -> None:
-        with self._transaction() as database:
-            changed = database.execute(
-                f"UPDATE functions SET {column} = ? WHERE name = ?",  # noqa: S608 - our own column names
-                (value, name),
-            ).rowcount
-            if not changed:
-                raise FunctionNotFound(name)
-
     def _write(self, version: FunctionVersion, *, fingerprint: str | None = None) -> None:
         """Insert or replace a row; `fingerprint` None keeps that of the row there is."""
         number = _number(version.version)
@@ -404,7 +398,7 @@ class Catalog:
 
 
 def _number(version: str) -> int:
-    """A version's number, 0 for `$LATEST`; -1, which no version has, for what is not a number."""
+    """A version's number, 0 for `$LATEST`; -1, which no version has, for a text that is not a number."""
     if version == LATEST:
         return 0
     if (
@@ -418,7 +412,7 @@ def _number(version: str) -> int:
 
 
 def _fingerprint(version: FunctionVersion) -> str:
-    """Equal for versions that PublishVersion takes for the same: code and configuration, not names, dates, states."""
+    """Equal for versions that are the same to PublishVersion: of code and configuration, not of names, dates, states."""
     document = _converter.unstructure(version)
     configuration = {
         name: value for name, value in document.items() if name not in _NOT_CONFIGURATION

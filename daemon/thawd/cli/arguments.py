@@ -1,4 +1,4 @@
-"""What all commands' arguments share: the parser's manner, common options, and small types."""
+"""Arguments that all commands share: the parser, common options, and small types."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Invocation:
 class Client:
     """Lambda's API as far as the command line uses it. A context manager: entering it finds out whether anyone listens.
 
-    Entering and every method raise `DaemonUnreachable` when nobody answers; methods raise `DaemonRefused` when the daemon refuses.
+    Entering and every method raise `DaemonUnreachable` when no daemon answers; methods raise `DaemonRefused` when the daemon refuses.
     """
 
     socket: Path

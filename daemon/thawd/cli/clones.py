@@ -64,11 +64,12 @@ def of_function(
 
 
 def report_of(subject: str, observed: Observed) -> Report:
-    """What the observations say."""
+    """A report of the observations."""
     comparison = None if observed.failure else compare(observed.events, observed.starts)
     found = list(page.findings(observed))
     if comparison is not None:
-        found += findings(comparison)
+        notes = [note for start in observed.starts for note in start.freeze.notes]
+        found += findings(comparison, notes)
     return Report(
         subject=subject,
         findings=tuple(found),

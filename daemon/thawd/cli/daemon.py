@@ -55,16 +55,16 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     try:
         trio.run(_serve, config, notifier)
     except* ThawError as group:
-        # A cause and a way out need no traceback. There is one: what fails first cancels the rest.
+        # A cause and a way out need no traceback. There is one error: the first failure cancels all else.
         failure = _first(group)
     except* OSError as group:
-        # Not foreseen, or it would have a way out: whoever reads the log needs to know where it happened.
+        # Not foreseen, or it would have a way out: the log must show where it happened.
         structlog.get_logger().error("daemon.failed", exc_info=group)
         failure = _first(group)
     finally:
         notifier.close()
     if failure is not None:
-        raise failure  # not above: early Pythons 3.11, Debian 12's too, put into a group what is raised there
+        raise failure  # here, outside of `except*`: early 3.11 releases (Debian 12) wrap what is raised inside it
     return Exit.OK
 
 
@@ -110,6 +110,6 @@ async def _serve(config: Config, notifier: Notifier) -> None:
 
 
 def _end_at_once(number: int) -> None:
-    """Nothing that waits for a thread, a disk or a machine can hold this up."""
+    """End the process without waiting for a thread, a disk or a machine."""
     sys.stdout.flush()
     os._exit(128 + number)

@@ -33,7 +33,7 @@ _SAID: Final = ("uuid4", "random", "time", "hostname")
 
 @frozen(kw_only=True)
 class Result:
-    """What the demo measured. Milliseconds, each the median of its runs; `clones` are two clones' answers."""
+    """The demo's measurements. Milliseconds, each the median of its runs; `clones` are two clones' answers."""
 
     engine: str
     cold_ms: float

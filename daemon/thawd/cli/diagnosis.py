@@ -1,4 +1,4 @@
-"""What a machine needs to run thawd: one function a finding, each with the way out."""
+"""Whether a machine can run thawd: one function a finding, each with the way out."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def kvm(host: Host) -> Iterator[Finding]:
 
 
 def _verdict(host: Host, bad: Callable[[str, str, str], Finding]) -> Finding:
-    """What the daemon found when it booted a guest on KVM (`thawd.engines.probe`), if that was since this boot."""
+    """The daemon's verdict on KVM, for which it booted a guest (`thawd.engines.probe`), if it is of this boot."""
     try:
         record = json.loads((host.config.state_directory / "engine.json").read_text())
         probed_since_boot = (

@@ -6,20 +6,20 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What the shell sees."""
+    """The statuses."""
 
     OK = 0
     NO = 1
     """The function failed, the version failed, the check found something."""
     USAGE = 64
     DATA = 65
-    """What was given cannot be used: bad JSON, a bundle the daemon refuses."""
+    """The input cannot be used: bad JSON, a bundle that the daemon refuses."""
     NO_INPUT = 66
     """A file or function that was named does not exist."""
     UNAVAILABLE = 69
     """The daemon does not answer, or a tool is missing."""
     SOFTWARE = 70
-    """A fault of ours."""
+    """A fault of thawd."""
     IO_ERROR = 74
     """The operating system refused: a full disk, a broken file."""
     TEMPORARY = 75

@@ -1,4 +1,4 @@
-"""Call a function. What it returns goes to standard output, its log to standard error.
+"""Call a function. Its answer goes to standard output, its log to standard error.
 
 The exit status is 1 when the function failed, with its error as output.
 """

@@ -53,7 +53,7 @@ _EVERYWHERE: Final = frozenset({"check"})
 
 
 class Command(Protocol):
-    """What a command's module has."""
+    """A command's module."""
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's arguments."""
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _from_system(error: OSError) -> ThawError:
-    """What the operating system refused, and of which file."""
+    """The operating system's error, with the file."""
     reason = error.strerror or str(error) or type(error).__name__
     if not isinstance(error.filename, str | bytes):  # a descriptor, or nothing
         return ThawError(reason)

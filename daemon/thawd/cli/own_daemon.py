@@ -34,7 +34,7 @@ def default_state() -> Path:
 
 def ensure_image(directory: Path, terminal: Terminal) -> None:
     """Build the guest image if it is not there."""
-    import trio  # noqa: PLC0415 - whoever has a daemon elsewhere needs neither
+    import trio  # noqa: PLC0415 - not needed where a daemon answers
 
     from thawd.images.store import ImageStore  # noqa: PLC0415 - and on Windows it cannot be imported
 
@@ -55,6 +55,7 @@ def own_daemon(state: Path, runtime: Path, terminal: Terminal) -> Iterator[Clien
     """A daemon in `runtime`, with its client; stopped at the end. Its errors come with the end of its log."""
     socket = runtime / "thawd.sock"
     settings = runtime / "thawd.toml"
+    # Its commands count and time starts: one in advance would be a start that nobody asked for, at the same time.
     settings.write_text(
         f"state_directory = {json.dumps(str(state.resolve()))}\n"
         f"runtime_directory = {json.dumps(str(runtime))}\n"

@@ -1,4 +1,4 @@
-"""What commands need of the operating system: a lint nothing, a client Unix, a daemon Linux."""
+"""Commands need an operating system: the linter any, a client Unix, a daemon Linux."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command says, and where: results on standard output, everything else on standard error."""
+"""A command's output: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 

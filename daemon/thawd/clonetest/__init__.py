@@ -1,1 +1,1 @@
-"""The clone test's machines. What they did is judged by `thaw_check.clones`."""
+"""The clone test's machines. `thaw_check.clones` judges what they did."""

@@ -1,4 +1,4 @@
-"""The clone test's machines: cold starts, clones of each, the same events to all. What they did is judged elsewhere.
+"""The clone test's machines: cold starts, clones of each, the same events to all. `thaw_check.clones` judges them.
 
 Every cold start is a snapshot of its own in a scratch directory; nothing of it enters the catalog, the pool or the
 version's log. One machine runs at a time: clones that compete for processors would differ in their clocks alone.
@@ -21,8 +21,8 @@ from thawd.environments import trial
 from thawd.environments.limits import StartTimeout
 from thawd.environments.restore import restored
 from thawd.environments.snapshot import Taken, take_snapshot
+from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
 from thawd.guest.said import cause
-from thawd.guest.session import InitFailure, LogLine, RestoreFailure, RuntimeExited
 from thawd.invoke.run import exit_message
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from thawd.catalog.models import FunctionVersion
     from thawd.environments.host import Host
     from thawd.errors import ThawError
+    from thawd.guest.lines import LogLine
 
 _EVERYTHING: Final = ("*",)
 """Of `skip_fixers`: no fixer runs."""
@@ -62,7 +63,7 @@ async def observe_clones(
         fixers_off: Renew nothing in the function's process: what AWS would give.
 
     Raises:
-        ThawError: A machine, an image or the guest failed. What the function itself does wrong is an observation.
+        ThawError: A machine, an image or the guest failed. A fault of the function itself is an observation.
     """
     if fixers_off:
         host = evolve(host, skip_fixers={version.function_name: _EVERYTHING})

@@ -1,8 +1,8 @@
 """Functions' code: a zip comes in, is checked, and becomes one read-only disk image that every machine of it mounts.
 
 Content-addressed by the zip's SHA-256: `<hex>.zip`, `<hex>.disk` and `<hex>.digest`. The disk holds `task/` (/var/task).
-The zip is what cannot be made again: it is proved by its name. The disk can: it is proved by the digest that was written
-with it when it is first used after a start, and made again from the zip when it is missing or not what was written.
+A zip cannot be made again; it is proved by its name. A disk can: at its first use after a start it is compared with the
+digest that was written with it, and made again from the zip if it is missing or differs.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class BundleStore:
     _proven: Proven = field(factory=Proven)
 
     def prepare(self) -> None:
-        """Make the directory; remove what an earlier daemon was unpacking when it died. Raises `OSError`."""
+        """Make the directory; remove what an earlier daemon left half unpacked. Raises `OSError`."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for leftover in self.directory.glob(_NEW + "*"):
             remove_tree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
@@ -102,7 +102,7 @@ class BundleStore:
         return {self._bundle(stem).code_sha256_base64 for stem in found if _is_digest(stem)}
 
     def remove(self, code_sha256: str) -> None:
-        """Remove a package, the zip last, so that what is left of one can be made whole. Raises `OSError`."""
+        """Remove a package, the zip last: from a zip alone the rest can be made again. Raises `OSError`."""
         bundle = self._bundle(_hexadecimal(code_sha256))
         self._proven.forget(bundle.disk)
         for kind in reversed(_KINDS):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LIMIT_S: Final = 120.0
-"""For 250 MB: some 5 s on an idle processor. A tool that hangs must not hold up the end of the daemon for ever."""
+"""For 250 MB: some 5 s on an idle processor. A tool that hangs must not keep the daemon from ending."""
 
 
 def make_disk(tree: Path, disk: Path, digest: str) -> None:
@@ -39,7 +39,7 @@ def make_disk(tree: Path, disk: Path, digest: str) -> None:
     except subprocess.TimeoutExpired:
         raise StorageError(f"the code disk was not made within {_LIMIT_S:g} s") from None
     except subprocess.CalledProcessError as error:
-        # The tree was checked: what stops mkfs.erofs is its own surroundings.
+        # The tree was checked, so mkfs.erofs is stopped by its surroundings.
         raise StorageError(
             f"the code disk could not be made: {error.stderr.strip()[-500:]}",
             hint=f"Is there room on the file system of {disk.parent.parent}? Then try again",

@@ -1,7 +1,7 @@
-"""Zip files from strangers: checked before and while they are unpacked.
+"""Zip files from anywhere: checked before and while they are unpacked.
 
 Nothing in the archive's headers is believed: sizes are counted on the bytes that come out, names are taken apart, and
-what is neither a file, a folder nor a link that stays inside is refused. Size limits and messages are Lambda's.
+an entry that is neither a file, a folder nor a link that stays inside is refused. Size limits and messages are Lambda's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UNZIPPED_LIMIT: Final = 262_144_000
 _NODES_LIMIT: Final = 100_000
 """Files, folders and links. Each costs an inode and at least a block of the code disk, whatever its size."""
 _DEPTH_LIMIT: Final = 100
-"""Folders in folders. Whoever removes the tree again recurses (`shutil.rmtree`), and Python allows 1000 calls."""
+"""Folders in folders. Removing the tree recurses (`shutil.rmtree`), and Python allows 1000 calls."""
 _PATH_LIMIT: Final = 2048
 """Bytes of a path below the function's folder: half of what Linux takes (PATH_MAX)."""
 _NAME_LIMIT: Final = 255
@@ -47,7 +47,7 @@ TOO_LARGE_ZIPPED: Final = f"Zipped size must be smaller than {ZIPPED_LIMIT} byte
 def unpack(source: IO[bytes], target: Path, *, limit: int = UNZIPPED_LIMIT) -> int:
     """Unpack a zip into the empty directory `target`; returns the bytes unpacked. Raises `BundleError`.
 
-    Files become 0644, or 0755 where the archive says that somebody may execute them. After an error `target` holds
+    Files become 0644, or 0755 where the archive makes them executable. After an error `target` holds
     what was unpacked until then.
     """
     _refuse_too_many(source)
@@ -75,7 +75,7 @@ def unpack(source: IO[bytes], target: Path, *, limit: int = UNZIPPED_LIMIT) -> i
 
 @define
 class _Tree:
-    """What was unpacked so far. Names are relative to `target`, which nobody else writes to."""
+    """The entries unpacked so far. Names are relative to `target`, which has no other writer."""
 
     archive: zipfile.ZipFile
     target: Path

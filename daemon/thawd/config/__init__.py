@@ -1,8 +1,8 @@
 """Settings: defaults that need no file, a TOML file, and nothing else.
 
 `load()` finds the file (`--config`, then `$THAWD_CONFIG`, then /etc/thawd/thawd.toml if there is one), checks it strictly
-and returns a frozen `Config`. What is wrong is reported with the setting's full name and what would be accepted,
-not only the first mistake. docs/configuration.md lists every setting; a test keeps it complete.
+and returns a frozen `Config`. Every mistake is reported, not only the first, with the setting's full name and
+the values that are accepted. docs/configuration.md lists every setting; a test keeps it complete.
 """
 
 from __future__ import annotations

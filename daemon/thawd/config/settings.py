@@ -1,4 +1,4 @@
-"""Every setting, with its default and what is accepted."""
+"""Every setting, with its default and the values that are accepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOCKET_PATH_LIMIT: Final = 107
 """Longest path of a Unix socket in bytes (unix(7): sun_path, less the closing zero)."""
 
 RUNTIME_PATH_LIMIT: Final = 64
-"""Longest runtime directory in bytes: each machine's sockets lie in a directory of their own below it."""
+"""Longest runtime directory in bytes: the path of a socket in it has a limit."""
 
 ENGINES: Final = ("auto", *engine_names())
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -111,13 +111,13 @@ class PoolConfig:
     """How many machines are kept."""
 
     ready: int = field(default=1, validator=_at_least(0))
-    """Restored machines each active version keeps ready, paused, before anyone asks. 0 restores on demand only."""
+    """Restored, paused machines kept ready for each version in use, as far as there is room. 0: on demand only."""
 
     idle_seconds: float = field(default=300.0, validator=_at_least(0))
-    """How long a used machine stays paused for reuse, in seconds."""
+    """How long a used machine stays paused for reuse, and a ready one after the last invocation, in seconds."""
 
     max_machines: int = field(default=64, validator=_at_least(1))
-    """Most machines at one time, over all versions. Invocations above it are throttled (HTTP 429)."""
+    """Most machines at one time, of every kind. Invocations that find none for 30 s are throttled (HTTP 429)."""
 
     publish_concurrency: int = field(
         factory=lambda: max(1, (os.cpu_count() or 1) // 2), validator=_at_least(1)
@@ -136,10 +136,10 @@ class LimitsConfig:
     """Restore to ready, after-restore hooks included, in seconds. Over: SnapStartTimeoutException."""
 
     drain_seconds: float = field(default=10.0, validator=_at_least(0))
-    """What is under way when the daemon is told to stop may go on this long, in seconds."""
+    """Requests and invocations may go on this long when the daemon is told to stop, in seconds."""
 
     log_retention_mib: int = field(default=64, validator=_at_least(1))
-    """Log lines kept for each function, in MiB; the oldest go first."""
+    """Log lines kept for each function, and for all deleted functions together, in MiB; the oldest go first."""
 
 
 @frozen(kw_only=True)
@@ -155,7 +155,7 @@ class LogConfig:
 
 @frozen(kw_only=True)
 class FunctionConfig:
-    """What Lambda's API has no word for, of one function."""
+    """Settings of one function that Lambda's API does not have."""
 
     skip_fixers: tuple[str, ...] = ()
     """Fixers that its clones go without, by name; `*` is all of them. Holds for versions published from now on."""
@@ -204,7 +204,7 @@ class Config:
     """Catalog, images, code and snapshots. Must be one file system, private to the daemon's user."""
 
     runtime_directory: Path = field(validator=_check_runtime_directory)
-    """The daemon's socket and those of running machines. Short, private, empty after a restart."""
+    """The daemon's socket and records of running machines. Short, private, empty after a restart."""
 
     images_directory: Path = field(
         default=Factory(lambda self: self.state_directory / "images", takes_self=True)
@@ -232,10 +232,10 @@ class Config:
     """The account in ARNs."""
 
     engine: str = field(default="auto", validator=_one_of(*ENGINES))
-    """What runs machines. `auto` boots a probe once: KVM when it works, else emulation (TCG)."""
+    """The engine that runs machines. `auto` boots a probe once: KVM when it works, else emulation (TCG)."""
 
     memory_budget_mib: int = field(factory=_memory_share_mib, validator=_at_least(64))
-    """Memory all machines together may use, in MiB, as measured (PSS)."""
+    """Memory that all machines may have for themselves, in MiB, as measured (`Private_Dirty`)."""
 
     vcpus: int = field(default=1, validator=_at_least(1))
     """Virtual processors of each machine. A snapshot has those that it was taken with."""

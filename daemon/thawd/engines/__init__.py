@@ -1,1 +1,1 @@
-"""What runs machines. `machine.py` is the interface; each engine has a folder; `select.py` probes and chooses."""
+"""Engines run machines. `machine.py` is the interface; each engine has a folder; `select.py` probes and chooses."""

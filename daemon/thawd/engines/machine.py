@@ -1,4 +1,4 @@
-"""The interface between thawd and whatever runs microVMs, small and the same for every engine."""
+"""The interface between thawd and the engines that run microVMs: small, and the same for every engine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ does not answer at all (stopped, or stuck in its device model), and is killed so
 
 @frozen(kw_only=True)
 class MachineSpec:
-    """What a machine is made of, as far as it must be equal in a snapshot and its clones.
+    """The parts of a machine that must be equal in a snapshot and its clones.
 
     What may differ between clones is an argument of `Engine.boot` and `Engine.restore`: the code disk, the generation.
     `memory_mib` is the guest's RAM, not Lambda's MemorySize. `root` is the image's root file system, read-only
@@ -74,7 +74,6 @@ class MachineStatistics:
 
     pid: int
     resident_bytes: int
-    proportional_bytes: int
     private_bytes: int
     cpu_s: float
     timings_ms: dict[str, float] = field(factory=dict)
@@ -109,7 +108,7 @@ class Machine(ABC):
     def channel(self) -> trio.abc.Stream:
         """The byte stream to the guest agent, to be used from now on.
 
-        What is sent before the machine runs waits for it. An engine that can connect only to a running guest lets
+        Data sent before the machine runs waits for it. An engine that can connect only to a running guest lets
         `send_all` and `receive_some` wait until then.
         """
 

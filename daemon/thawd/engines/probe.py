@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 DEADLINE_S: Final = 10.0
-"""For a boot to the agent's first word: about 1 s with hardware virtualisation, 5 s by emulation, so that what takes
-longer is not worth having. Where /dev/kvm is there but executes
-instructions one by one in software, the guest is silent for minutes (seen on hosts that are virtual machines)."""
+"""For a boot to the agent's first word: about 1 s with hardware virtualisation, 5 s by emulation. KVM that takes longer is not
+worth using. Where /dev/kvm exists but executes instructions one by one in software, the guest is silent for minutes
+(seen on hosts that are virtual machines)."""
 _MEMORY_MIB: Final = 256
 RETRY_S: Final = 600.0
 """How long a failure is believed. It may be the host's at that moment: busy, still booting, a module not yet loaded.
@@ -40,7 +40,7 @@ Long enough that a daemon that restarts again and again does not wait for the pr
 
 @frozen(kw_only=True)
 class Probe:
-    """What was found out about one engine. `reason` says why it is not usable, `at_s` when (seconds since 1970)."""
+    """The verdict on one engine. `reason` says why it is not usable, `at_s` when (seconds since 1970)."""
 
     engine: str
     usable: bool
@@ -117,7 +117,7 @@ async def remembered_probe(engine: Engine, image: Image, *, cache_file: Path) ->
     if known is not None:
         return known
     scratch = cache_file.parent / "engine-probe"
-    # What a probe left that was killed with its daemon.
+    # Left by a probe that was killed with its daemon.
     rmtree(scratch, ignore_errors=True)
     scratch.mkdir(mode=0o700, parents=True)
     try:
@@ -156,7 +156,7 @@ def _recall(cache_file: Path, key: dict[str, str]) -> Probe | None:
         found = Probe(**data["probe"]) if data["key"] == key else None
         if found is None or found.usable:
             return found
-        # A clock that was set back makes it a thing of the future: that is no reason to believe it for longer.
+        # A clock that was set back puts it into the future: it must not be believed for longer then.
         return found if 0 <= time.time() - found.at_s < RETRY_S else None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # a cache that cannot be read is no cache

@@ -1,4 +1,4 @@
-"""The engines there are. Each registers itself: a package beside this module lists what it has in `OFFERS`."""
+"""The engines. Each registers itself: a package beside this module lists its engines in `OFFERS`."""
 
 from __future__ import annotations
 

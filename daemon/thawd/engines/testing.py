@@ -39,7 +39,7 @@ _pids = count(
 )  # above the largest pid Linux gives out, so that no real process is ever meant
 
 Step = Literal["boot", "restore", "pause", "resume", "snapshot"]
-"""What a test can make fail or wait."""
+"""Steps that a test can make fail or wait."""
 
 
 class _Cpu:
@@ -188,7 +188,6 @@ class FakeMachine(Machine):
         return MachineStatistics(
             pid=self.pid,
             resident_bytes=private * 3,
-            proportional_bytes=private,
             private_bytes=private,
             cpu_s=0.0,
             timings_ms=dict(self.timings_ms),

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Machine
-    from thawd.guest.session import GuestSession, LogLine
+    from thawd.guest.lines import LogLine
+    from thawd.guest.session import GuestSession
     from thawd.logs.book import EnvironmentLog
 
 
@@ -33,7 +34,7 @@ class Start:
 
     `how` is `restore` (from the version's snapshot), `init` (from the base snapshot) or `cold` (from kernel boot).
     `runtime_ms` is the function's own part: runtime load and after-restore hooks, or the init.
-    `steps_us` are the guest agent's own steps in microseconds, `report` is what thaw_runtime said of its fixers,
+    `steps_us` are the guest agent's own steps in microseconds, `report` is thaw_runtime's account of its fixers,
     `clock_off_ms` how far a clone's clock was behind when it woke.
     """
 
@@ -65,13 +66,13 @@ class Environment:
     stage: Stage = Stage.READY
     uses: int = 0
     reusable: bool = False
-    """Set by whoever leased it, when the invocation left it fit for another."""
+    """Set during a lease, when the invocation left it fit for another one."""
     paused: bool = False
     retired: trio.Event = field(factory=trio.Event)
     rested: trio.Event = field(factory=trio.Event)
-    """Set while nobody has it; a new one at each lease."""
+    """Set while it rests; a new event at each lease."""
     taken: trio.Event = field(factory=trio.Event)
-    """Set while somebody has it; a new one each time it is given back."""
+    """Set while it is leased; a new event each time it is returned."""
     reason: str = ""
     used_at: float = 0.0
 
@@ -81,11 +82,11 @@ class Environment:
         return not self.session.ended.is_set() and not self.retired.is_set()
 
     def listen(self, take: Callable[[LogLine], None]) -> None:
-        """Send the guest's log lines somewhere else than into the version's log."""
-        self.session.on_log = take
+        """Send the guest's log lines to `take` instead of the version's log."""
+        self.session.lines.pass_on = take
 
     async def pause(self) -> None:
-        """Stop its processors until somebody wants it."""
+        """Stop its processors until `resume`."""
         if not self.paused:
             await self.machine.pause()
             self.paused = True

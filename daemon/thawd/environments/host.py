@@ -1,4 +1,4 @@
-"""What a start uses of this host: engine, image, snapshots, code, logs, and the limits that are configured."""
+"""The parts of this host that a start uses: engine, image, snapshots, code, logs, and the limits that are configured."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Host:
     """Given to every start. Made by the daemon; its members are read in this package alone.
 
     `ready_disk` proves the code disk of a deployment package, or makes it again (raises `BundleError`).
-    `init_limit_factor` stretches Lambda's 10 s init limit on emulated processors. `skip_fixers` names, by function, fixers that its clones go without.
+    `init_limit_factor` stretches Lambda's 10 s init limit on emulated processors. `skip_fixers` names, by function, the
+    fixers that its clones go without.
     """
 
     engine: Engine
@@ -98,7 +99,7 @@ class Host:
             yield machine
 
     def runtime_version(self, version: FunctionVersion, image_digest: str) -> str:
-        """The fields that INIT_START and RESTORE_START name a runtime by; the image's digest stands for AWS's."""
+        """The runtime's fields in INIT_START and RESTORE_START, with the image's digest in place of AWS's."""
         name = self.images.find(version.runtime).log_name
         digest = image_digest.removeprefix("sha256:")
         return (

@@ -1,4 +1,4 @@
-"""What makes a clone somebody: host name, machine id, boot id, entropy, credentials. New for every start."""
+"""A clone's identity: host name, machine id, boot id, entropy, credentials. New for every start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECRET_ALPHABET: Final = string.ascii_letters + string.digits + "+/"
 def placeholder_credentials(now: datetime) -> dict[str, str]:
     """Credentials of the right form that open nothing.
 
-    A Lambda function always has some; SDK clients sign with whatever they get. Real ones come from the configuration.
+    A Lambda function always has credentials, and SDK clients sign with them.
     """
     return {
         "AccessKeyId": "ASIA" + "".join(secrets.choice(_KEY_ALPHABET) for _ in range(16)),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from thaw_agent import wire
-from thawd.guest.session import GuestSession, InitFailure, RuntimeExited, open_session
+from thawd.guest.failures import InitFailure, RuntimeExited
+from thawd.guest.session import GuestSession, open_session
 from thawd.snapshots.base import guest_memory_mib
 
 from .environment import Environment, Start
@@ -34,7 +35,7 @@ async def initialised(host: Host, version: FunctionVersion) -> AsyncIterator[Env
     Raises `InitFailure`, `StartTimeout`, `EngineError`.
     """
     disk = await host.ready_disk(version.code.sha256)
-    await host.ensure_base(version)  # made once an image: not a part of this start's time
+    await host.ensure_base(version)  # made once for an image: not a part of this start's time
     began = trio.current_time()
     async with host.base_clone(version, code=disk.path) as machine:
         await machine.resume()
@@ -44,7 +45,7 @@ async def initialised(host: Host, version: FunctionVersion) -> AsyncIterator[Env
 
 @asynccontextmanager
 async def cold(host: Host, version: FunctionVersion) -> AsyncIterator[Environment]:
-    """A kernel boot and an init: what every start would cost without snapshots. For comparison only."""
+    """A kernel boot and an init, which every start would need without snapshots. For comparison only."""
     image = host.images.find(version.runtime)
     memory = guest_memory_mib(version.memory_mib, version.ephemeral_mib)
     disk = await host.ready_disk(version.code.sha256)
@@ -109,6 +110,7 @@ def init_request(
         environment=version.environment,
         region=host.region,
         log_format=version.log_format,
+        log_level=_log_level(version),
         log_group=version.log_group or f"/aws/lambda/{version.function_name}",
         log_stream=log.stream,
         clock_ns=time.time_ns(),
@@ -122,10 +124,17 @@ def init_request(
     )
 
 
+def _log_level(version: FunctionVersion) -> str:
+    """What the runtime drops lines below. Only JSON lines have a level (Lambda, `ApplicationLogLevel`; INFO unless set)."""
+    if version.log_format != "JSON":
+        return ""
+    return version.application_log_level or "INFO"
+
+
 async def greet(session: GuestSession, *, deadline_s: float) -> None:
     """Wait until the agent answers: at once in a clone of the base, after a boot in a cold machine.
 
-    Raises `StartTimeout`: an emulated processor that went astray is silent for ever, and must not hold a place.
+    Raises `StartTimeout`: an emulated processor that lost its way is silent for ever, and must not hold a place.
     """
     try:
         with trio.fail_after(deadline_s):

@@ -1,4 +1,4 @@
-"""How long a start may take, and what is raised when it takes longer."""
+"""How long a start may take, and the error when it takes longer."""
 
 from __future__ import annotations
 

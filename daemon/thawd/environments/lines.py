@@ -11,7 +11,7 @@ from thaw_agent import wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from thawd.guest.session import LogLine
+    from thawd.guest.lines import LogLine
     from thawd.logs.book import EnvironmentLog
 
     from .environment import Start
@@ -63,7 +63,7 @@ def end_line(request_id: str) -> str:
 
 
 def timeout_line(request_id: str, timeout_s: float, *, at_s: float) -> str:
-    """What stands in the log of an invocation that ran out of time."""
+    """The line of an invocation that ran out of time."""
     at = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return f"{at} {request_id} Task timed out after {timeout_s:.2f} seconds"
 

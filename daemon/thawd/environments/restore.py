@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from thaw_agent import wire
-from thawd.guest.session import LogLine, RestoreFailure, RuntimeExited, open_session
+from thawd.guest.failures import RestoreFailure, RuntimeExited
+from thawd.guest.session import open_session
 
 from .environment import Environment, Start
 from .identity import Identity
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Snapshot
+    from thawd.guest.lines import LogLine
     from thawd.guest.session import GuestSession
     from thawd.logs.book import EnvironmentLog
 

@@ -10,7 +10,8 @@ from attrs import frozen
 from thaw_agent import wire
 from thawd.errors import GuestError
 from thawd.files import telling_a_full_disk
-from thawd.guest.session import LogLine, open_session
+from thawd.guest.failures import InitFailure
+from thawd.guest.session import open_session
 
 from .identity import Identity
 from .init import greet, init_request, run_init
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Snapshot
+    from thawd.guest.lines import LogLine
 
     from .host import Host
 
 
 @frozen(kw_only=True)
 class Taken:
-    """A snapshot in its scratch directory, and what the guest said when it was ready for it."""
+    """A snapshot in its scratch directory, and the guest's report when it was ready for it."""
 
     snapshot: Snapshot
     ready: wire.SnapshotReady
@@ -75,13 +77,24 @@ async def take_snapshot(
                 host, version, Identity(), log, initialization_type="snap-start", trace=trace
             )
             limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
-            ready = await run_init(session, request, limit_s=limit_s, log=log)
+            # Inside too: when the machine is gone, so is the file that filled the disk.
+            with telling_a_full_disk(scratch):
+                ready = await run_init(session, request, limit_s=limit_s, log=log)
             if not isinstance(ready, wire.SnapshotReady):
                 raise GuestError("the guest agent did not make itself ready for a snapshot")
             if image.must_report and not ready.report:
-                raise GuestError(
-                    f"{image.must_report} did not say what it froze: clones would not be unique",
-                    hint=f"Build the guest image again: thaw image build {image.runtime}",
-                )
-            made = await machine.snapshot(target)
+                raise InitFailure(_early(image.must_report))
+            with telling_a_full_disk(scratch):
+                made = await machine.snapshot(target)
     return Taken(snapshot=made, ready=ready, image_digest=image.digest, code_disk=disk.digest)
+
+
+def _early(reporter: str) -> wire.InitFailed:
+    """What a function did whose language's part had no chance to speak: images are verified, so it is not missing."""
+    return wire.InitFailed(
+        error_type="Runtime.InvalidStateTransition",
+        message=(
+            "the function asked for its next invocation before its init was over, or closed descriptors of its runtime: "
+            f"{reporter} did not say what it froze, and clones would not be unique. Leave the Runtime API to the runtime"
+        ),
+    )

@@ -1,7 +1,7 @@
 """One start on trial: bring up an environment in a given way, hand it events, tell how long each step took, discard it.
 
-This is how `thaw demo`, `thaw check` and the benchmarks see what a start costs and what a clone says, without a pool
-between. The events are answered by the function itself; nothing is measured that an invocation would not do.
+`thaw demo`, `thaw check` and the benchmarks measure starts this way, without a pool between. The function itself answers
+the events, and only steps of ordinary invocations are measured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Translations
-    from thawd.guest.session import LogLine
+    from thawd.guest.lines import LogLine
 
     from .environment import Environment, Start
     from .host import Host
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Answer:
-    """What the function said to one event. `took_ms` from sending the event to the whole response.
+    """The function's answer to one event. `took_ms` from sending the event to the whole response.
 
     `began_s` and `ended_s` are the wall clock around it, in seconds since 1970.
     """
@@ -41,7 +41,7 @@ class Answer:
     ended_s: float
     log: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
-    """Of a traced function: JSON objects that say what it did meanwhile."""
+    """Of a traced function: JSON objects, one for each thing that it did meanwhile."""
 
 
 @frozen(kw_only=True)
@@ -75,7 +75,7 @@ async def try_start(
     Raises what the start raises (`InitFailure`, `RestoreFailure`, `StartTimeout`, `EngineError`).
     """
     if how is How.BASE:
-        # The base snapshot is made once an image: no part of a start.
+        # The base snapshot is made once for an image, so it is not a part of this start.
         await host.ensure_base(version)
     began = trio.current_time()
     async with start(host, version, how) as environment:
@@ -108,7 +108,7 @@ async def hand(environment: Environment, events: Sequence[bytes], *, region: str
     """
     version = environment.version
     lines: list[LogLine] = []
-    write = environment.session.on_log
+    write = environment.session.lines.pass_on
 
     def keep(line: LogLine) -> None:
         lines.append(line)

@@ -1,8 +1,8 @@
 """How many machines may run, and which of them goes when another is needed. Arithmetic only: no task, no clock.
 
 A machine has a `Place` from before it starts until it is gone. Places are counted against the limit on machines, and
-the memory of their machines against the budget. What is leaving still holds its place, but it is room on its way: whoever
-waits need not evict another.
+the memory of their machines against the budget. A machine that is leaving still holds its place, but counts as room that
+will come: nobody need evict another one for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EXPECTED_BYTES: Final = 64 << 20
 
 
 class Resting(Protocol):
-    """What the choice of an eviction looks at."""
+    """An environment that may be evicted, as far as the choice looks at it."""
 
     uses: int
     used_at: float
@@ -87,5 +87,5 @@ class Admission:
 
 
 def first_to_go(resting: Iterable[_Resting]) -> _Resting | None:
-    """The environment that can best be done without: stock that nobody has used, then what has rested longest."""
+    """The environment to evict: one that was never used if there is one, else the one that has rested longest."""
     return min(resting, key=lambda one: (one.uses > 0, one.used_at), default=None)

@@ -1,9 +1,9 @@
-"""The fleet: all pools, and the room for machines that they and everybody else share.
+"""The fleet: all pools, and the room for machines, which pools share with publishes, trials and clone tests.
 
-Whoever needs a machine has a claim: a pool with invocations that wait for a start, or a publish, a trial, a clone test
-(`Fleet.room`). Room goes to the oldest claim. When there is none, environments that rest are evicted, one for each claim
-and less those that are on their way out; an environment that is given back goes to another claim than its own pool's when
-that one has waited much longer. Stock kept in advance claims nothing: it takes what nobody needs.
+A claim is a need for machines: of a pool whose invocations wait for a start, or of a publish, a trial, a clone test
+(`Fleet.room`). Room goes to the oldest claim. Without room, environments that rest are evicted, one for each machine that is
+claimed, less those that are leaving. An environment that is returned makes room for another pool's claim if that one has
+waited much longer than its own pool's queue. Stock kept in advance makes no claim: it takes room that nobody needs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _WORDS: Final = frozenset(
         "last_update_status_reason_code",
     }
 )
-"""What no machine ever sees of a version. Any other setting, also one that is new, makes another machine."""
+"""Settings that no machine ever sees. Any other setting, also a future one, makes another machine."""
 
 _SETTINGS: Final = tuple(
     name for name in attrs.fields_dict(FunctionVersion) if name not in _WORDS | {"environment"}
@@ -59,7 +59,7 @@ _SETTINGS: Final = tuple(
 
 
 def machine_key(version: FunctionVersion) -> Hashable:
-    """What a version's machines depend on. Versions with equal keys can use each other's machines."""
+    """The settings that a version's machines depend on. Versions with equal keys can use each other's machines."""
     settings = tuple(getattr(version, name) for name in _SETTINGS)
     return settings, version.snapshotted, tuple(sorted(version.environment.items()))
 
@@ -81,11 +81,11 @@ class FleetStatistics:
 
 
 class _Claim(Protocol):
-    """Somebody who needs places."""
+    """A need for places."""
 
     @property
     def unmet(self) -> int:
-        """So many."""
+        """How many places it needs."""
 
     @property
     def since(self) -> float:
@@ -96,12 +96,12 @@ class _Claim(Protocol):
         """Memory of its own that each machine will have."""
 
     def start(self, place: Place) -> None:
-        """Take one of them."""
+        """Use this place for a machine."""
 
 
 @define(eq=False)
 class _Wish:
-    """The claim of somebody outside of the pools."""
+    """A claim from outside of the pools."""
 
     since: float
     place: Place | None = None
@@ -141,16 +141,16 @@ class Fleet:
     _pools: dict[Pool, None] = field(factory=dict)
     """Every pool that serves, or still has machines or invocations."""
     _claims: dict[_Claim, None] = field(factory=dict)
-    """Everybody who waits for a place."""
+    """Every claim that waits for a place."""
     _outside: dict[_Wish, None] = field(factory=dict)
-    """Everybody who has or wants a place outside of the pools."""
+    """Every claim outside of the pools, with a place or without."""
     _evictions: int = 0
 
     def pool(self, version: FunctionVersion) -> Pool:
         """The pool that serves this version.
 
-        Another code or configuration of `$LATEST` is another pool and supersedes the old one, which serves who waits in it,
-        lets invocations end and keeps nothing. An invocation that was accepted for an older configuration gets the old
+        Another code or configuration of `$LATEST` gets a new pool, which supersedes the old one: the old one serves its
+        queue, lets invocations end, and keeps no environment. An invocation that was accepted for an older configuration gets the old
         pool, and the newer one stays as it is.
         """
         at = (version.function_name, version.version)
@@ -176,7 +176,7 @@ class Fleet:
         return pool
 
     def forget(self, function_name: str, version: str | None = None) -> None:
-        """A function, or one version of it, was deleted: invocations that run may end, all else goes."""
+        """A function, or one version of it, was deleted: running invocations may end, everything else is removed."""
         for at in [at for at in self._current if _is_of(at, function_name, version)]:
             del self._current[at]
         for pool in list(self._pools):
@@ -186,10 +186,10 @@ class Fleet:
 
     @asynccontextmanager
     async def room(self, reason: str, *, wait_s: float = 30.0) -> AsyncIterator[None]:
-        """A place for one machine at a time outside of the pools; it waits its turn and evicts as an invocation does.
+        """A place for one machine at a time outside of the pools. It waits its turn and evicts as an invocation does.
 
-        Whatever its holder starts one after the other shares the place: a base boot, the clone that is made of it. Never
-        ask for another one inside. `reason` is said in the error: "publishing f:1". Raises `NoCapacity` when there was no
+        Machines that its holder starts one after the other share the place: a base boot, then a clone of it. Never ask
+        for a second place inside. `reason` is said in the error: "publishing f:1". Raises `NoCapacity` when there was no
         room within `wait_s` seconds.
         """
         wish = _Wish(trio.current_time())
@@ -212,8 +212,8 @@ class Fleet:
             self._balance()
 
     def code_in_use(self) -> set[str]:
-        """Digests (base64) of the code that pools start machines with."""
-        return {pool.version.code.sha256 for pool in self._pools}
+        """Digests (base64) of the code of machines, and of those that somebody waits for."""
+        return {pool.version.code.sha256 for pool in self._pools if not pool.empty}
 
     def statistics(self) -> FleetStatistics:
         """Figures of this moment."""
@@ -279,7 +279,7 @@ class Fleet:
         return pool
 
     def _balance(self) -> None:
-        """Give what room there is to the oldest claims, and make more for those that are left."""
+        """Give free room to the oldest claims, and evict for those that are left."""
         while self._claims:
             claim = min(self._claims, key=lambda one: one.since)
             place = self._admission.take(claim.expected_bytes)
@@ -293,7 +293,13 @@ class Fleet:
             pass
 
     def _evict(self) -> bool:
-        """Retire the environment that can best be done without; False when none rests."""
+        """Retire the environment that can best be done without; False when none rests.
+
+        What only starts, and for nobody, goes first: it must not take the place of one that has served.
+        """
+        if any(pool.end_start() for pool in self._pools):
+            self._evictions += 1
+            return True
         least = first_to_go(one for pool in self._pools for one in pool.resting())
         if least is None:
             return False
@@ -319,9 +325,9 @@ async def open_fleet(
 ) -> AsyncIterator[Fleet]:
     """A fleet; when this scope ends every machine of it is gone.
 
-    At most `max_machines` run at a time, and no more than have room in `budget_bytes` by the memory each has for itself
-    (measured). `ready_target` environments of each version with a snapshot are kept ready while it is in demand, and
-    `idle_s` is how many seconds one that nobody uses is kept.
+    At most `max_machines` run at a time, and the memory that they have for themselves (measured) is at most `budget_bytes`.
+    `ready_target` environments of each version with a snapshot are kept ready while it is in use. An environment that
+    nobody uses is kept for `idle_s` seconds.
     """
     async with trio.open_nursery() as nursery:
         try:

@@ -1,11 +1,12 @@
 """The pool of one version's environments: restore on demand, keep used ones paused for reuse, keep some ready.
 
-Whoever wants an environment waits in one queue. It is served by whatever comes first: an environment that another
-invocation gives back, or one that was started because the queue was longer than the starts under way. So a burst
-never waits for a start when a warm environment frees up meanwhile, and what was started in vain becomes ready stock.
+Invocations wait in one queue. The first in it gets the first environment that becomes free: one that another invocation
+returns, or one that was started because the queue was longer than the starts under way. So a burst never waits for a
+start when a warm environment becomes free meanwhile. A start that nobody waits for any more becomes ready stock.
 
-A pool serves until its version is superseded by another code or configuration, or deleted. Then nothing rests in it any
-more, and invocations that run may end. Those that wait are served if it was superseded, and refused if it was deleted.
+A pool serves until other code or another configuration supersedes its version, or the version is deleted. From then on it
+keeps no environment that rests, and running invocations may end. Its queue is served if it was superseded, and refused if
+the version was deleted.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ _LINGER_S: Final = 0.1
 (QEMU 10, measured), which back-to-back invocations need not pay; a running idle guest costs 0.4 to 0.8 % of a core."""
 
 _WAKE_S: Final = 1.0
-"""How long whoever wants a paused environment waits for its processors, before it tries another. They run again within a
+"""How long an invocation waits for the processors of a paused environment before it tries another one. They run again within a
 millisecond (QEMU 10, measured); a VMM that is silent for the whole of its own deadline is killed."""
 
 _MOST_LOSSES: Final = 2
-"""Starts whose machine died under them, before the invocation that waits is told: a snapshot that kills its machine
+"""Starts that may lose their machine before the waiting invocation gets the error: a snapshot that kills each machine
 must not be restored for ever."""
 
 _FIRST_WEIGHING_S: Final = 0.5
@@ -57,7 +58,7 @@ class Deleted(ThawError):
 
 @frozen(kw_only=True)
 class PoolStatistics:
-    """Environments of a version by stage, invocations waiting, and what was done so far."""
+    """Environments of a version by stage, invocations that wait, and counts since the pool was made."""
 
     ready: int
     idle: int
@@ -75,19 +76,19 @@ class PoolStatistics:
 
 
 class Rooms(Protocol):
-    """What a pool asks of the fleet."""
+    """The fleet, as far as a pool uses it."""
 
     def settle(self, pool: Pool) -> None:
-        """The pool's queue, its stock or its places changed: see who can start, and who must go."""
+        """The pool's queue, stock or places changed: start and evict accordingly."""
 
     def spare(self, expected_bytes: int) -> Place | None:
-        """A place that nobody needs now, if there is one."""
+        """A place that no claim needs now, or None."""
 
     def give_back(self, place: Place) -> None:
         """A machine is gone. `settle` is called afterwards."""
 
     def others_first(self, since: float) -> bool:
-        """Whether an environment's room is due to somebody outside of its pool, whose first waits since then."""
+        """Whether a returned environment must make room for a claim of others; its own pool's queue waits since `since`."""
 
 
 class _Service(Enum):
@@ -98,14 +99,14 @@ class _Service(Enum):
 
 @define(eq=False)
 class _Waiter:
-    """Somebody in the queue; gets an environment, leased, or the error its start ended with."""
+    """An invocation in the queue. It gets a leased environment, or the error that a start ended with."""
 
     since: float
     served: trio.Event = field(factory=trio.Event)
     environment: Environment | None = None
     error: Exception | None = None
     losses: int = 0
-    """Starts that were lost while it was the first in the queue."""
+    """Starts that lost their machine while it was the first in the queue."""
 
 
 @define(eq=False)
@@ -179,7 +180,7 @@ class Pool:
     async def lease(self, *, wait_s: float) -> AsyncIterator[Environment]:
         """An environment for one invocation, running. Set `reusable` on it when it may serve another.
 
-        Raises whatever its start raised (`RestoreFailure`, `InitFailure`, ...), `NoCapacity` when there was none
+        Raises the error of its start (`RestoreFailure`, `InitFailure`, ...), `NoCapacity` when there was none
         within `wait_s` seconds, `Deleted` when the version was deleted meanwhile.
         """
         environment = await self._acquire(wait_s)
@@ -193,7 +194,7 @@ class Pool:
 
     @property
     def serving(self) -> bool:
-        """Whether it is the one that serves its version."""
+        """Whether it is the pool that serves its version now."""
         return self._service is _Service.SERVING
 
     @property
@@ -207,17 +208,17 @@ class Pool:
         return not (self._waiters or self._starting or self._lives)
 
     def reinstate(self, version: FunctionVersion) -> None:
-        """Serve, as this version, which may differ from the one before in words only."""
+        """Serve again, as this version, which differs from the one before at most in words (`fleet._WORDS`)."""
         self.version = version
         self._service = _Service.SERVING
 
     def supersede(self) -> None:
-        """Serve who waits and let invocations end; keep nothing."""
+        """Serve the queue and let invocations end; keep no environment that rests."""
         self._service = _Service.SUPERSEDED
         self._empty_stock("its function was updated")
 
     def close(self) -> None:
-        """Refuse who waits and let invocations end; keep nothing and never serve again."""
+        """Refuse the queue and let invocations end; keep no environment, and never serve again."""
         self._service = _Service.CLOSED
         while self._waiters:
             self._fail(self._deleted())
@@ -232,7 +233,7 @@ class Pool:
 
     @property
     def since(self) -> float:
-        """When the first who needs one of them began to wait."""
+        """When the first invocation that needs one of them began to wait."""
         return self._waiters[len(self._starting)].since
 
     @property
@@ -247,8 +248,16 @@ class Pool:
         self._nursery.start_soon(self._keep, life)
 
     def resting(self) -> list[Environment]:
-        """Environments that nobody has."""
+        """Environments that no invocation has."""
         return [*self._idle, *self._ready]
+
+    def end_start(self) -> bool:
+        """End the youngest start that nobody waits for; False when somebody waits for each."""
+        if len(self._starting) <= len(self._waiters):
+            return False
+        life, _ = self._starting.popitem()
+        life.end()
+        return True
 
     def evict(self, environment: Environment) -> None:
         """Retire an environment of this pool that rests; no effect on any other."""
@@ -271,7 +280,7 @@ class Pool:
                 return environment
 
     async def _wake(self, environment: Environment) -> bool:
-        """Resume an environment. False when it is lost, or late: the next one, or a new one, will do meanwhile."""
+        """Resume an environment. False when it is lost or late: the caller takes another one meanwhile."""
         waking = _Waking()
         self._nursery.start_soon(self._resume, environment, waking)
         try:
@@ -292,7 +301,7 @@ class Pool:
         return True
 
     async def _resume(self, environment: Environment, waking: _Waking) -> None:
-        """Resume an environment, for whoever waits for it; if nobody does any more, put it back."""
+        """Resume an environment for an invocation; if that does not want it any more, put it back."""
         try:
             await environment.resume()
         except ThawError as error:
@@ -323,7 +332,7 @@ class Pool:
         return None
 
     async def _from_queue(self, deadline: float) -> Environment | None:
-        """Whatever comes first; None when nothing came before the deadline."""
+        """The first environment that becomes free; None when there was none before the deadline."""
         waiter = _Waiter(trio.current_time())
         self._waiters.append(waiter)
         self._settle()
@@ -331,7 +340,7 @@ class Pool:
             with trio.move_on_at(deadline):
                 await waiter.served.wait()
         except BaseException:
-            # Whoever waited is gone. What was given to it meanwhile goes to the next in the queue.
+            # The invocation is gone. An environment that it was given meanwhile goes to the next in the queue.
             if waiter.environment is not None:
                 self._put_back(waiter.environment)
             raise
@@ -350,7 +359,7 @@ class Pool:
         environment.uses += 1
         environment.used_at = trio.current_time()
         if environment.rested.is_set():
-            # Not one that somebody waits for: it may go from hand to hand without a rest.
+            # An event that is not set is kept: `_tend` waits for it when an environment goes straight to the next invocation.
             environment.rested = trio.Event()
         environment.taken.set()
         self._leased.add(environment)
@@ -361,19 +370,19 @@ class Pool:
             self._offer(environment)
         else:
             self._retire(environment, "not fit for another invocation")
-        # Stock is made up now and not at the lease: a restore would have taken processors from the invocation.
+        # Ready ones are made now and not at the lease: a restore would take processors from the invocation.
         self._top_up()
         self._settle()
 
     def _put_back(self, environment: Environment) -> None:
-        """It was given to somebody who never used it."""
+        """An invocation was given it and left without using it."""
         environment.uses -= 1
         self._reused -= environment.uses > 0
         self._offer(environment)
         self._settle()
 
     def _offer(self, environment: Environment) -> None:
-        """Give a free environment to whoever waits longest, or put it into stock."""
+        """Give a free environment to the first in the queue, or put it into stock."""
         self._leased.discard(environment)
         if not environment.healthy:
             self._retire(environment, "its machine is gone")
@@ -421,9 +430,8 @@ class Pool:
     def _empty_stock(self, reason: str) -> None:
         for environment in self.resting():
             self._retire(environment, reason)
-        for life in list(self._starting)[len(self._waiters) :]:
-            del self._starting[life]
-            life.end()
+        while self.end_start():
+            pass
         self._settle()
 
     def _retire(self, environment: Environment, reason: str) -> None:
@@ -455,7 +463,7 @@ class Pool:
                         nursery.start_soon(self._weigh, environment)
                         await environment.retired.wait()
                         nursery.cancel_scope.cancel()
-        except Exception as error:  # noqa: BLE001 - whatever a start raises belongs to whoever waits for it
+        except Exception as error:  # noqa: BLE001 - the invocation that waits gets it, and nobody else
             if environment is None:
                 self._start_failed(life, error)
             else:
@@ -463,7 +471,7 @@ class Pool:
         finally:
             self._starting.pop(life, None)
             if environment is not None:
-                # Also when its task ended by itself: nobody may find it in stock.
+                # Also when its task ended by itself: it must not stay in stock.
                 self._retire(environment, "its machine is gone")
                 del self._lives[environment]
             self._rooms.give_back(life.place)
@@ -491,23 +499,23 @@ class Pool:
             reason=str(error),
         )
         if life not in self._starting:
-            return  # it was ended, and nobody waits for it
+            return  # it was ended: no invocation waits for it
         del self._starting[life]
         first = self._waiters[0] if self._waiters else None
         if isinstance(error, MachineDied) and first is not None and first.losses < _MOST_LOSSES:
-            # That a machine died says nothing of the function: the queue is as long as before, so another one starts.
+            # A machine that died says nothing about the function. The queue is as long as before, so another start follows.
             first.losses += 1
         else:
             self._fail(error)
 
     async def _watch(self, environment: Environment) -> None:
-        """Take a dead machine out of stock at once, not when somebody wants it."""
+        """Take a dead machine out of stock at once, not at the next lease."""
         await environment.session.ended.wait()
         if environment.stage is not Stage.LEASED:
             self._retire(environment, str(environment.session.failure()))
 
     async def _tend(self, environment: Environment) -> None:
-        """Pause what nobody uses; retire what nobody has used for long."""
+        """Pause the environment when it rests; retire it when it has rested for long."""
         while True:
             await environment.rested.wait()
             taken = environment.taken
@@ -518,7 +526,7 @@ class Pool:
             try:
                 await environment.pause()
                 if taken.is_set():
-                    # Leased while the pause was on its way: whoever leased it saw it running.
+                    # Leased during the pause, when it still counted as running.
                     await environment.resume()
             except ThawError as error:
                 self._retire(environment, str(error))
@@ -531,7 +539,7 @@ class Pool:
                 return
 
     async def _weigh(self, environment: Environment) -> None:
-        """Measure a running machine's memory now and then: an invocation may take as much as it likes meanwhile."""
+        """Measure a running machine's memory every few seconds, for an invocation may take any amount."""
         await trio.sleep(_FIRST_WEIGHING_S)
         while True:
             if not environment.paused:

@@ -1,8 +1,8 @@
-"""What a guest says, made harmless: whatever it claims can be calculated with, written down and shown.
+"""Bounds on what a guest says: its numbers can be calculated with, its texts can be written down and shown.
 
 The wire checks the types of a message's fields. A guest whose agent was taken over, or that passes on what user code
 made up, may still claim any value of that type: a duration of 10^300 us, a report nested a thousand levels deep, half a
-surrogate pair. Nothing above the channel has to think of that.
+surrogate pair. With these bounds nothing above the channel has to think of that.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def harmless(message: _Message) -> _Message:
 
 
 def plain(value: object, *, depth: int = _DEEPEST) -> Any:
-    """A JSON value within the bounds above; what is too deep, or not JSON, becomes None."""
+    """A JSON value within the bounds above. Values that are too deep, or not JSON, become None."""
     match value:
         case None | bool():
             return value
@@ -66,8 +66,8 @@ def text(value: str, *, longest: int = LONGEST_TEXT) -> str:
 def cause(body: str | bytes, *, otherwise: str, error_type: str = "") -> str:
     """An error body that a runtime posted as one line for a person: type, message, last frame of the stack trace.
 
-    The body is the function's own word: any bytes, any JSON. `otherwise` is said when it has no message, `error_type`
-    when it names no type.
+    The body is the function's: any bytes, any JSON. Without a message in it `otherwise` is used, without a type
+    `error_type`.
     """
     try:
         shape = json.loads(body) if body else {}

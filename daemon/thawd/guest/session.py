@@ -1,24 +1,24 @@
 """One machine's channel, as the daemon sees it: requests with an answer, log lines as they come.
 
-`open_session` owns one reading task. Whatever breaks the channel (end of file, a frame that is none, a FAULT) is
-recorded once and raised in everything that waits or is asked for later, so that a dead machine is noticed by its
-user and never takes the daemon down.
+`open_session` owns one reading task. The first thing that breaks the channel (end of file, an invalid frame, a FAULT) is
+recorded, and raised in every wait and every later call. So the user of a dead machine notices it, and the daemon lives on.
 """
 
 from __future__ import annotations
 
-import math
 import secrets
-import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
+from thawd.guest.failures import AgentFault, InitFailure, RestoreFailure, RuntimeExited
+from thawd.guest.invocation import GuestInvocation
+from thawd.guest.lines import Lines, LogLine, ignore
 from thawd.guest.said import harmless, text
 from thawd.nurseries import helpers
 
@@ -28,194 +28,21 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 _READ_BYTES: Final = 64 * 1024
-_LATEST_US: Final = 253_402_300_799_000_000
-"""The end of year 9999: a line's time is what user code wrote, and no calendar goes further."""
 
 TAKEN: Final = b"taken "
 """Begins the payload of the PING that goes before each event; the invocation's number follows."""
 SIGN_OF_LIFE_S: Final = 5.0
-"""How long an agent may take to answer that PING, which it does in 0.1 to 1 ms. Its guest may share a processor with much
-else, but one that is silent for this long has gone astray, and the event can still go to another machine."""
-_LOG_BURST_BYTES: Final = 16 << 20
-_LOG_BYTES_PER_S: Final = 1 << 20
-"""What a machine may log: at once, and for as long as it lives. Beyond it lines are lost, and how many is said."""
-_LOG_LINE_BYTES: Final = 128
-"""What a line weighs besides its text: the file's JSON round it, and the time of the loop."""
-_SLICE: Final = 64
-"""Log lines taken before other tasks have their turn: a line costs some 20 us, and one read may hold thousands."""
-_LINES: Final = frozenset({wire.LogSource.STDOUT, wire.LogSource.STDERR})
-"""Sources of which one LOG frame may hold several lines."""
+"""How long an agent may take to answer that PING; it takes 0.1 to 1 ms. Its guest may share a processor with many others,
+but a guest that is silent for this long does not come back, and the event can still go to another machine."""
+
+_LONGEST_FAULT: Final = 200
+"""Characters of an agent's own words that clients get; the daemon's log has all of them."""
 
 _Answer = TypeVar("_Answer", bound=wire.Message)
 
 
-class InitFailure(GuestError):
-    """The function's init failed; `error_type`, `body` as the runtime posted them."""
-
-    def __init__(self, failed: wire.InitFailed) -> None:
-        super().__init__(failed.message)
-        self.error_type = failed.error_type
-        self.body = failed.body
-        self.duration_us = failed.duration_us
-
-
-class RestoreFailure(GuestError):
-    """A restore step or an after-restore hook failed: this machine must be killed."""
-
-    def __init__(self, failed: wire.RestoreFailed) -> None:
-        super().__init__(failed.message)
-        self.error_type = failed.error_type
-        self.body = failed.body
-        self.steps = failed.steps
-
-
-class RuntimeExited(GuestError):
-    """The runtime process ended while an invocation was running."""
-
-    def __init__(self, exited: wire.Exited) -> None:
-        super().__init__(exited.reason or "exited without providing a reason")
-        self.exited = exited
-
-
-@frozen(kw_only=True)
-class LogLine:
-    """One line the guest wrote. `stream` is the invocation's number, 0 outside of any; time in microseconds."""
-
-    timestamp_us: int
-    source: wire.LogSource
-    text: str
-    stream: int
-
-
-@frozen(kw_only=True)
-class Reply:
-    """What the runtime posted for an invocation. `error_type` is None for a response."""
-
-    body: bytes
-    error_type: str | None = None
-    content_type: str = "application/json"
-
-
-@define(eq=False)
-class GuestInvocation:
-    """One invocation under way in the guest."""
-
-    stream: int
-    _session: GuestSession
-    _on_taken: Callable[[], None]
-    _limit: trio.CancelScope
-    """Ends the wait for the agent's first sign of life."""
-    _taken: trio.Event = field(factory=trio.Event)
-    _begun: bool = False
-    _head: wire.Response | wire.FunctionError | None = None
-    _body: bytearray = field(factory=bytearray)
-    _reply: Reply | None = None
-    _done: wire.Done | None = None
-    _replied: trio.Event = field(factory=trio.Event)
-    _finished: trio.Event = field(factory=trio.Event)
-
-    async def taken(self) -> None:
-        """Wait until the agent has shown that it takes the event. Raises what ended the session before it did.
-
-        Nothing is sent for it and nothing waits for it in the guest: the agent answers a PING that went with the event.
-        What ends an invocation before this cannot have begun: the event may be handed to another machine.
-        """
-        with trio.CancelScope(deadline=self._limit.deadline) as self._limit:
-            await self._taken.wait()
-        if self._limit.cancelled_caught:
-            self._session.silent()
-        if not self._begun:
-            raise self._session.failure()
-
-    async def reply(self) -> Reply:
-        """Wait for the response or the error. Raises `RuntimeExited`, `GuestError`, `MachineDied`."""
-        await self._replied.wait()
-        if self._reply is None:
-            raise self._session.failure()
-        return self._reply
-
-    async def done(self) -> wire.Done:
-        """Wait until the runtime asks for the next invocation. Raises `RuntimeExited`, `GuestError`, `MachineDied`."""
-        await self._finished.wait()
-        if self._done is None:
-            raise self._session.failure()
-        return self._done
-
-    def _take(self, frame: wire.Frame) -> None:
-        if not self._begun:
-            self._begun = True
-            self._limit.deadline = math.inf
-            self._on_taken()
-            self._taken.set()
-        match frame.kind:
-            case wire.Kind.PONG:
-                pass
-            case wire.Kind.RESPONSE | wire.Kind.ERROR if self._head is not None:
-                raise wire.WireError("a second response to one invocation")
-            case wire.Kind.RESPONSE:
-                self._head = wire.Response.decode(frame.payload)
-            case wire.Kind.ERROR:
-                self._head = wire.FunctionError.decode(frame.payload)
-            case wire.Kind.PAYLOAD:
-                if self._reply is not None:
-                    raise wire.WireError("a response goes on after its end")
-                self._body += frame.payload
-                if len(self._body) > wire.MAX_BODY:
-                    raise wire.WireError(f"response exceeds {wire.MAX_BODY} bytes")
-                if frame.end:
-                    self._complete()
-            case _:  # DONE
-                if self._reply is None:
-                    raise wire.WireError("done without a response")
-                self._done = harmless(wire.Done.decode(frame.payload))
-                self._finished.set()
-
-    def _complete(self) -> None:
-        head = self._head
-        if head is None:
-            raise wire.WireError("response body without a head")
-        if isinstance(head, wire.FunctionError):
-            self._reply = Reply(body=bytes(self._body), error_type=head.error_type)
-        else:
-            self._reply = Reply(body=bytes(self._body), content_type=head.content_type)
-        self._replied.set()
-
-    def _abandon(self) -> None:
-        self._taken.set()
-        self._replied.set()
-        self._finished.set()
-
-
-@define(eq=False)
-class _LogAllowance:
-    """How much a machine may log: a bucket that fills with time.
-
-    Once it is empty a second's worth must be in it before lines are taken again, so that a flood is cut into few pieces.
-    """
-
-    lost: int = 0
-    """Lines since the last one that was taken."""
-    _left: float = _LOG_BURST_BYTES
-    _at: float = field(factory=trio.current_time)
-
-    def takes(self, size: int) -> bool:
-        now = trio.current_time()
-        filled = self._left + (now - self._at) * _LOG_BYTES_PER_S
-        self._left, self._at = min(filled, _LOG_BURST_BYTES), now
-        needed = size + _LOG_LINE_BYTES
-        if self._left < max(needed, _LOG_BYTES_PER_S if self.lost else 0):
-            self.lost += 1
-            return False
-        self._left -= needed
-        return True
-
-
-def _ignore(_line: LogLine) -> None:
-    """Drop a log line: the sink of a session nobody listens to."""
-
-
 def _nothing() -> None:
-    """Take no notice."""
+    """Do nothing."""
 
 
 @define(eq=False)
@@ -223,9 +50,9 @@ class GuestSession:
     """The channel of one machine. Made by `open_session`, which owns its reading task."""
 
     _stream: trio.abc.Stream
-    on_log: Callable[[LogLine], None] = _ignore
+    lines: Lines = field(factory=Lines)
     ended: trio.Event = field(factory=trio.Event)
-    """Set when the channel is of no use any more; `failure()` says why."""
+    """Set when the channel has ended; `failure()` says why."""
     _failure: GuestError | MachineDied | None = None
     _decoder: wire.Decoder = field(factory=wire.Decoder)
     _invocations: dict[int, GuestInvocation] = field(factory=dict)
@@ -233,10 +60,6 @@ class GuestSession:
     _sending: trio.Lock = field(factory=trio.Lock)
     _hello: wire.Hello | None = None
     _nonce: str = ""
-    _allowance: _LogAllowance = field(factory=_LogAllowance)
-    _heard: int = 0
-    lost_lines: int = 0
-    """Log lines that were more than a machine may log."""
     _answers: trio.MemorySendChannel[wire.Frame] = field(init=False)
     _answered: trio.MemoryReceiveChannel[wire.Frame] = field(init=False)
 
@@ -300,9 +123,9 @@ class GuestSession:
     async def invoke(
         self, request: wire.Invoke, event: bytes, *, on_taken: Callable[[], None] = _nothing
     ) -> GuestInvocation:
-        """Hand an event to the runtime; wait for what comes of it on the returned object.
+        """Hand an event to the runtime; the returned object waits for its answer.
 
-        `on_taken` is called when the agent takes the event, before anything that the invocation writes or answers. Raises
+        `on_taken` is called when the agent takes the event, before any line or answer of the invocation. Raises
         `GuestError`, `MachineDied` when the session has ended or the agent does not read: then it was not taken.
         """
         if self.ended.is_set():
@@ -312,7 +135,7 @@ class GuestSession:
         self._next_stream += 1
         self._invocations[invocation.stream] = invocation
         number = invocation.stream.to_bytes(4, "big")
-        # The PING goes first: an agent that has not answered it has done nothing of what came after it.
+        # The PING goes first: an agent that has not answered it has not read the frames after it.
         ping = wire.encode(wire.Kind.PING, TAKEN + number)
         head = request.encode(stream=invocation.stream)
         body = wire.encode_body(event, stream=invocation.stream)
@@ -329,7 +152,7 @@ class GuestSession:
         return invocation
 
     def silent(self) -> None:
-        """End the session of an agent that gives no sign of life."""
+        """End the session of an agent that does not answer."""
         self._end(MachineDied(f"the guest agent was silent for {SIGN_OF_LIFE_S:g} s"))
 
     def forget(self, invocation: GuestInvocation) -> None:
@@ -373,7 +196,7 @@ class GuestSession:
             while data := await self._stream.receive_some(_READ_BYTES):
                 for frame in self._decoder.feed(data):
                     if frame.kind is wire.Kind.LOG:
-                        await self._hear(frame)
+                        await self.lines.hear(frame)
                     else:
                         self._take(frame)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -381,12 +204,12 @@ class GuestSession:
         except wire.WireError as error:
             failure = GuestError(f"the guest broke the protocol: {error}")
         except Exception as error:  # noqa: BLE001
-            # What a guest says, and whoever listens to it, costs this guest at most. The tree above goes on.
+            # A fault in a guest's frames, or in their listener, costs this guest at most. The tree above goes on.
             _log.exception("session.crashed")
             failure = GuestError(f"the guest's channel could not be read: {error!r}")
         finally:
-            with suppress(Exception):  # whoever listens to it cost this guest its session already
-                self._tell_lost()
+            with suppress(Exception):  # the listener may be what ended this session
+                self.lines.tell_lost()
         self._end(failure)
 
     def _take(self, frame: wire.Frame) -> None:
@@ -394,17 +217,19 @@ class GuestSession:
         if kind in {wire.Kind.RESPONSE, wire.Kind.ERROR, wire.Kind.PAYLOAD, wire.Kind.DONE}:
             invocation = self._invocations.get(frame.stream)
             if invocation is not None:
-                invocation._take(frame)  # noqa: SLF001 - one module, two halves of one thing
+                invocation.take(frame)
         elif kind is wire.Kind.PONG and frame.payload.startswith(TAKEN):
             number = int.from_bytes(frame.payload[len(TAKEN) :], "big")
             if (invocation := self._invocations.get(number)) is not None:
-                invocation._take(frame)  # noqa: SLF001
+                invocation.take(frame)
         elif kind is wire.Kind.EXITED:
             # During init and restore the agent says more (INIT_FAILED, RESTORE_FAILED) before this.
             self._end(RuntimeExited(harmless(wire.Exited.decode(frame.payload))))
         elif kind is wire.Kind.FAULT:
-            message = text(wire.Fault.decode(frame.payload).message, longest=4000)
-            self._end(GuestError(f"the guest agent failed: {message}"))
+            fault = harmless(wire.Fault.decode(frame.payload))
+            _log.error("guest.agent_failed", reason=fault.message, trace=fault.trace)
+            said = (fault.message.splitlines() or [""])[0]
+            self._end(AgentFault(f"the guest agent failed: {text(said, longest=_LONGEST_FAULT)}"))
         elif kind is wire.Kind.HELLO and wire.Hello.decode(frame.payload).nonce != self._nonce:
             pass  # an agent that greets on its own, or the answer to an earlier host
         else:
@@ -415,54 +240,21 @@ class GuestSession:
             except trio.BrokenResourceError:
                 pass
 
-    async def _hear(self, frame: wire.Frame) -> None:
-        """Pass on the lines of a LOG frame, as far as the machine may log."""
-        timestamp_us, source, data = wire.decode_log(frame.payload)
-        for line in data.split(b"\n") if source in _LINES else [data]:
-            self._heard += 1
-            if self._heard % _SLICE == 0:
-                await trio.lowlevel.checkpoint()
-            if self._allowance.takes(len(line)):
-                self._tell_lost()
-                self.on_log(
-                    LogLine(
-                        timestamp_us=min(timestamp_us, _LATEST_US),
-                        source=source,
-                        text=line.decode(errors="replace"),
-                        stream=frame.stream,
-                    )
-                )
-
-    def _tell_lost(self) -> None:
-        """Say in the log how many lines of a flood were lost."""
-        lost, self._allowance.lost = self._allowance.lost, 0
-        if lost:
-            self.lost_lines += lost
-            limit = f"more than {_LOG_BYTES_PER_S >> 20} MiB a second"
-            self.on_log(
-                LogLine(
-                    timestamp_us=time.time_ns() // 1000,
-                    source=wire.LogSource.AGENT,
-                    text=f"{lost} log lines were lost: {limit}",
-                    stream=wire.MACHINE_STREAM,
-                )
-            )
-
     def _end(self, failure: GuestError | MachineDied) -> None:
         if self._failure is None:
             self._failure = failure
         self.ended.set()
         self._answers.close()
         for invocation in list(self._invocations.values()):
-            invocation._abandon()  # noqa: SLF001
+            invocation.abandon()
 
 
 @asynccontextmanager
 async def open_session(
-    stream: trio.abc.Stream, *, on_log: Callable[[LogLine], None] = _ignore
+    stream: trio.abc.Stream, *, on_log: Callable[[LogLine], None] = ignore
 ) -> AsyncIterator[GuestSession]:
     """A session over a machine's channel; its reading task ends with this scope."""
-    session = GuestSession(stream, on_log)
+    session = GuestSession(stream, Lines(on_log))
     # Callers tell an InitFailure from a RestoreFailure by class, so errors must leave as they are.
     async with helpers() as nursery:
         nursery.start_soon(session._read)  # noqa: SLF001

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path  # noqa: TC003  part of this module's types
 from typing import Protocol
 
 import trio
@@ -17,14 +18,16 @@ from thaw_agent import wire
 from thawd.guest.session import TAKEN
 
 
-class _Remembering(Protocol):
+class GuestMachine(Protocol):
     """The part of a fake machine that the guest uses."""
 
+    code: Path
     memory: dict[str, object]
     restored: bool
 
 
 Handler = Callable[[bytes, wire.Invoke, dict[str, object]], Awaitable[bytes]]
+Say = Callable[[str], Awaitable[None]]
 
 
 async def echo(event: bytes, _request: wire.Invoke, _memory: dict[str, object]) -> bytes:
@@ -40,8 +43,31 @@ class Exit(Exception):
         self.code = code
 
 
+class AgentFails(Exception):
+    """Raised by a handler: the agent itself fails, and says this."""
+
+
 class HandlerError(Exception):
-    """Raised by a handler: it raised an exception, which the runtime posts."""
+    """Raised by a handler: it raised an exception, which the runtime posts. `more` are further members of what it posts."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error_type: str = "HandlerError",
+        more: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.more = more or {}
+
+
+class InitError(Exception):
+    """Raised by `FakeFunction.initialise`: the function's module raised an exception of this type."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
 
 
 @define(eq=False)
@@ -57,7 +83,7 @@ class FakeFunction:
     """Whether clones never answer."""
     protected: bool = True
     """Whether thaw_runtime is in the image."""
-    lose: Callable[[_Remembering, trio.abc.Stream], Awaitable[bool]] | None = None
+    lose: Callable[[GuestMachine, trio.abc.Stream], Awaitable[bool]] | None = None
     """Called with machine and port when an event comes, before the agent has taken it. True when it lost the machine."""
     log: tuple[str, ...] = ()
     records: Callable[[str], Sequence[dict[str, object]]] = lambda _phase: ()
@@ -67,7 +93,7 @@ class FakeFunction:
     inits: int = 0
     restores: list[wire.Restore] = field(factory=list)
 
-    async def guest(self, port: trio.abc.Stream, machine: _Remembering) -> None:
+    async def guest(self, port: trio.abc.Stream, machine: GuestMachine) -> None:
         """Play the agent of one machine until its channel ends."""
         agent = _Agent(self, port, machine)
         try:
@@ -75,12 +101,26 @@ class FakeFunction:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
 
+    async def initialise(self, _request: wire.Init, _machine: GuestMachine) -> None:
+        """Initialise as the attributes say. Raises `InitError`."""
+        await _take_time(self.init_s)
+        if self.init_error:
+            raise InitError(self.init_error, "init went wrong")
+
+    async def respond(
+        self, event: bytes, request: wire.Invoke, machine: GuestMachine, say: Say
+    ) -> bytes:
+        """What an invocation returns; `say` writes a line of its log. Raises `HandlerError`, `Exit`."""
+        for line in self.log:
+            await say(line)
+        return await self.handler(event, request, machine.memory)
+
 
 @define(eq=False)
 class _Agent:
     _function: FakeFunction
     _port: trio.abc.Stream
-    _machine: _Remembering
+    _machine: GuestMachine
     _decoder: wire.Decoder = field(factory=wire.Decoder)
     _bodies: dict[int, tuple[wire.Invoke, bytearray]] = field(factory=dict)
 
@@ -133,18 +173,14 @@ class _Agent:
     async def _init(self, request: wire.Init) -> bool:
         function = self._function
         function.inits += 1
-        await _take_time(function.init_s)
-        if function.init_error:
+        try:
+            await function.initialise(request, self._machine)
+        except InitError as error:
+            message = str(error)
             body = json.dumps(
-                {
-                    "errorType": function.init_error,
-                    "errorMessage": "init went wrong",
-                    "stackTrace": [],
-                }
+                {"errorType": error.error_type, "errorMessage": message, "stackTrace": []}
             )
-            failed = wire.InitFailed(
-                error_type="Runtime.Unknown", message="init went wrong", body=body
-            )
+            failed = wire.InitFailed(error_type="Runtime.Unknown", message=message, body=body)
             exited = wire.Exited(code=1, reason="exit status 1")
             await self._port.send_all(failed.encode() + exited.encode())
             return False
@@ -191,23 +227,27 @@ class _Agent:
             )
 
     async def _invoke(self, stream: int, request: wire.Invoke, event: bytes) -> bool:
-        for line in self._function.log:
-            frame = wire.encode_log(
-                line.encode(), wire.LogSource.STDOUT, timestamp_us=1, stream=stream
-            )
+        async def say(line: str) -> None:
+            source = wire.LogSource.STDOUT
+            frame = wire.encode_log(line.encode(), source, timestamp_us=1, stream=stream)
             await self._port.send_all(frame)
+
         await self._record("invoke", stream)
         head: wire.Message
         try:
-            body = await self._function.handler(event, request, self._machine.memory)
+            body = await self._function.respond(event, request, self._machine, say)
             head = wire.Response()
         except HandlerError as error:
-            body = json.dumps({"errorType": "HandlerError", "errorMessage": str(error)}).encode()
+            posted = {"errorType": error.error_type, "errorMessage": str(error), **error.more}
+            body = json.dumps(posted).encode()
             head = wire.FunctionError(error_type="Function.Unknown")
         except Exit as end:
             await self._port.send_all(
                 wire.Exited(code=end.code, reason=f"exit status {end.code}").encode()
             )
+            return False
+        except AgentFails as fault:
+            await self._port.send_all(wire.Fault(message=str(fault), trace="Traceback").encode())
             return False
         done = wire.Done(duration_us=1234, max_memory_bytes=30 << 20)
         await self._port.send_all(

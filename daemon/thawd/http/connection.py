@@ -83,8 +83,7 @@ class Connection:
     _working: trio.CancelScope | None = None
     """Holds the handler; cancelled when the server cannot wait for it any longer."""
     _answering: trio.CancelScope = field(factory=trio.CancelScope)
-    """Holds the handler and the sending of its answer; cancelled when the client goes or does not take what it asked
-    for."""
+    """Holds the handler and the sending of its answer; cancelled when the client goes or does not take its answer."""
     _endless: trio.CancelScope | None = None
     """Holds the wait for the next piece of an answer that never ends by itself."""
     _draining: bool = False
@@ -115,7 +114,7 @@ class Connection:
             self._working.cancel()
 
     def make_room(self) -> None:
-        """End now, with no more than a word to the client. What was held is given up."""
+        """End now, with at most a short answer to the client. Bytes that were held are released."""
         self._draining = True
         self._let_go()
         self._life.cancel()
@@ -247,14 +246,14 @@ class Connection:
         return b""
 
     def _announced_bytes(self) -> int:
-        """What the chunk that is being read has said that it will be; 0 where no chunk is.
+        """The size that the present chunk has announced; 0 where there is none.
 
         h11 tells it with the chunk's first bytes only, and for those a client could let us wait.
         """
         return getattr(self._http._reader, "_bytes_in_chunk", 0)  # noqa: SLF001
 
     async def _take_of_body(self) -> bytes:
-        """What comes next of a body. Raises `RequestRefused` 408: a pause too long, or all of it too slow.
+        """The next bytes of a body. Raises `RequestRefused` 408: a pause too long, or all of it too slow.
 
         Only time in which we waited counts: a handler may take its own.
         """

@@ -1,4 +1,4 @@
-"""All connections of a server together: how many there are, what their bodies hold, and who makes room for whom."""
+"""All connections of a server together: their number, the bytes of their bodies, and which of them makes room."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class HttpStatistics:
 
 @define(eq=False)
 class Crowd:
-    """Keeps the sums within `limits`: who holds a place without using it makes room for who would."""
+    """Keeps the sums within `limits`: a connection that is idle or slow makes room for a new one."""
 
     limits: Limits
     members: set[Member] = field(factory=set)
@@ -166,7 +166,7 @@ _ORDER = {stage: place for place, stage in enumerate(Stage)}
 
 
 def _worth(member: Member) -> tuple[int, float]:
-    """Less of it makes room first: idle ones cost nobody anything; then by how little has come for how long."""
+    """The connection with the least makes room first: idle ones, then those that sent the least for the longest."""
     if member.stage is Stage.BODY:
         return _ORDER[Stage.BODY], member.held_bytes / max(member.waited_s(), 1e-3)
     return _ORDER[member.stage], -member.waited_s()

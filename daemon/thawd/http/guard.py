@@ -1,6 +1,6 @@
-"""Which web pages and host names may use a server: none that the user did not name.
+"""Which web pages and host names may use a server: only those that the user named.
 
-A browser on this machine reaches what listens on its loopback addresses, and runs the scripts of strangers. Two headers
+A browser on this machine reaches servers on its loopback addresses, and runs the scripts of any web page. Two headers
 tell such a request from a program's (Fetch standard, `Origin`; RFC 9110, 7.2): a page of another site says its own
 `Origin` with everything that is not a plain GET; and a page whose host name was made to point to this machine (DNS
 rebinding) says that name as `Host`.

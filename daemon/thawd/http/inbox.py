@@ -1,4 +1,4 @@
-"""What a client has sent and nobody has parsed yet."""
+"""Bytes that a client has sent and that were not parsed yet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Inbox:
 
     A client that shuts down its sending side only (`nc -N`) has *ended*: it waits for its answer. One that closed has
     *gone*, which calls `on_gone`. A Unix socket tells the two apart at once. TCP sends the same packet for both: there
-    a client that closed is noticed when it refuses what is sent to it.
+    a client that closed is noticed when it refuses bytes of the answer.
     """
 
     _stream: trio.SocketStream
@@ -64,7 +64,7 @@ class Inbox:
                 self._arrived.set()
 
     async def take(self) -> bytes:
-        """What has arrived, as soon as there is something; empty when nothing more will."""
+        """The bytes that have arrived, as soon as there are some; empty at the end."""
         while not self._held:
             if self.ended:
                 return b""
@@ -75,7 +75,7 @@ class Inbox:
         return held
 
     async def discard(self) -> None:
-        """Throw away what comes until nothing more will."""
+        """Throw away all bytes until the end."""
         self._discarding = True
         while not self.ended:
             self._held = b""

@@ -1,4 +1,4 @@
-"""What a server accepts and how long it waits."""
+"""How much a server accepts and how long it waits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Limits:
     write_s: float = 30.0
     """For the client to take one piece of the answer."""
     linger_s: float = 5.0
-    """What a client still sends after its request was refused is read and thrown away this long, so that it comes to
-    read the answer (RFC 9112, 9.6)."""
+    """After a request was refused, the rest of it is read and thrown away this long, so that the client comes to read the
+    answer (RFC 9112, 9.6)."""
     last_words_s: float = 2.0
-    """For the answers of what had not ended when a server that shuts down stopped waiting."""
+    """For the last answers of a server that shuts down: to requests that had not ended at the deadline."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -51,14 +51,15 @@ def open_unix_listener(
                 hint="Choose another socket path in `listen`",
             ) from error
         ours = path.stat()
-        yield trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        try:
+            yield trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        finally:
+            sock.close()
+            with suppress(FileNotFoundError):
+                if os.path.samestat(ours, path.stat()):
+                    path.unlink()
     finally:
         sock.close()
-    try:
-        if os.path.samestat(ours, path.stat()):
-            path.unlink()
-    except FileNotFoundError:
-        pass
 
 
 def _remove_stale(path: Path) -> None:
@@ -72,7 +73,7 @@ def _remove_stale(path: Path) -> None:
         except FileNotFoundError:
             return
         except OSError as error:
-            if error.errno != errno.EAGAIN:  # a full backlog: somebody is there
+            if error.errno != errno.EAGAIN:  # a full backlog: a daemon is there
                 raise ConfigError(f"Cannot use {path}: {error.strerror}") from error
     raise ConfigError(
         f"Another daemon answers on {path}",

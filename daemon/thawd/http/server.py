@@ -25,7 +25,7 @@ _log = structlog.get_logger()
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ACCEPT_PAUSE_S: Final = 0.1
 _MOST_REFUSING: Final = 64
-"""Connections that are being told that there is no room; those beyond it are closed without a word."""
+"""Connections that are being answered that there is no room; those beyond it are closed without an answer."""
 
 
 @define(eq=False, kw_only=True)
@@ -60,7 +60,7 @@ class Server:
 
         Args:
             listeners: closed when accepting ends.
-            app: answers requests. It is cancelled when its client goes; what must not stop half way shields itself.
+            app: answers requests. It is cancelled when its client goes; work that must not stop half way shields itself.
             render_error: makes the answers that are not the app's: what h11 refused, `RequestRefused`, 500 for a crash.
             task_status: started with this server.
         """

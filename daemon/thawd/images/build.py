@@ -1,4 +1,4 @@
-"""Building an image: packages and kernel first (slow, kept), then what is ours (a second or two), then the seal.
+"""Building an image: packages and kernel first (slow, kept), then our own files (a second or two), then the seal.
 
 The slow part is Debian's packages, the kernel and what the language fetches, put together to a root file system. The
 quick part copies the agent and the language's files into it and seals it: a read-only file system and an initramfs.
@@ -36,7 +36,7 @@ Progress = Callable[[str, float | None], None]
 _BUSYBOX: Final = "usr/bin/busybox"
 _AGENT: Final = "usr/lib/thaw/thaw_agent"
 _ABOUT: Final = "etc/thaw/runtime.json"
-"""Where the agent looks for what it has to know of the language (`thaw_agent.language`)."""
+"""Where the agent reads the language's settings (`thaw_agent.language`)."""
 
 _USERS: Final = (
     "root:x:0:0:root:/root:/usr/sbin/nologin\nsbx_user1051:x:993:993::/tmp:/usr/sbin/nologin\n"
@@ -50,7 +50,7 @@ _EVERYBODYS: Final = ("tmp", "var/tmp")
 
 @frozen(kw_only=True)
 class Versions:
-    """What a system was found to consist of; the recipe says only what was wanted."""
+    """The versions in a system; the recipe names only the wanted ones."""
 
     kernel: str
     language: Found
@@ -90,7 +90,7 @@ async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None
 
 
 async def build_image(recipe: Recipe, system: Path, target: Path, progress: Progress) -> Versions:
-    """The quick part: the system and what is ours, as the image's files in `target`. Returns the versions in it.
+    """The quick part: the system and our own files, as the image's files in `target`. Returns the versions in it.
 
     Raises `ImageError`.
     """
@@ -131,7 +131,7 @@ async def _assemble(recipe: Recipe, root: Path) -> None:
 
 
 async def _add_ours(recipe: Recipe, tree: Path, fetched: Path) -> None:
-    """The agent, what it has to know of the language, and the language's own files."""
+    """Add the agent, the language's settings for it, and the language's own files."""
     _copy(package("thaw_agent"), tree / _AGENT)
     for source, place in recipe.runtime.image.copy.items():
         _copy(recipe.runtime.directory / source, tree / place)
@@ -184,7 +184,7 @@ def _certificates(root: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file, or the files of a directory, in place of what is there."""
+    """Copy a file, or the files of a directory; an older copy is removed first."""
     _remove(target)
     for path in source_files(source):
         copy = target / path.relative_to(source)

@@ -1,4 +1,4 @@
-"""What a language's own building code (`build` in its runtime.toml) is given, and what it may do.
+"""The interface of a language's own building code (`build` in its runtime.toml).
 
 That file is a Python module with any of three functions, which the build calls in this order::
 
@@ -6,8 +6,8 @@ That file is a Python module with any of three functions, which the build calls 
     async def install(build: Build) -> Found    # from there into build.root, which has Debian's packages
     async def finish(build: Build) -> None      # the quick part: the language's `copy` is in build.root
 
-`fetch` and `install` are run again only when the language's packages, settings or building code change. What they make
-must be the same whenever they are given the same, but for newer versions of packages. They raise `ImageError`.
+`fetch` and `install` are run again only when the language's packages, settings or building code change. The same
+input must make the same files, but for newer versions of packages. All three raise `ImageError`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
 
 @frozen(kw_only=True)
 class Found:
-    """What a language turned out to be; its settings say only what was wanted."""
+    """The versions that a language was built with; its settings name only the wanted ones."""
 
     version: str = ""
     packages: dict[str, str] = field(factory=dict)

@@ -1,4 +1,4 @@
-"""What an image is made of: what every image has, what the runtime's language brings, and the agent."""
+"""The parts of an image: those of every image, those of the runtime's language, and the agent."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from thawd.runtimes import Runtime
 
 _FORMAT: Final = "4"
-"""Of the slow part's building code: raised when it makes something else of the same recipe."""
+"""Of the slow part's building code: raised when it makes another system of the same recipe."""
 
 _BUILDERS: Final = ("build.py", "initramfs.py", "kernel.py", "hook.py")
-"""The quick part's building code: what is changed there makes another image by itself."""
+"""The quick part's building code: a change there makes another image by itself."""
 
 
 @frozen(kw_only=True)
 class Base:
-    """The file base/recipe.toml: what every image has. `directory` holds it and the initramfs's /init."""
+    """The file base/recipe.toml, for every image. `directory` holds it and the initramfs's /init."""
 
     suite: str
     python: str

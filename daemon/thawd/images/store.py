@@ -3,10 +3,10 @@
 Layout::
 
     <digest>/                     vmlinux, initrd, root.erofs, manifest.json
-    .system/<runtime>-<digest>/   Debian, kernel and the language's packages unpacked: what a change of ours need not build again
+    .system/<runtime>-<digest>/   Debian, kernel and the language's packages, unpacked: kept when only our own files change
     .new-*                        being written; removed by the next build
 
-An image's digest is of what its files hold. What it was made of is its `sources` digest: with Debian's updates the same
+An image's digest is of the content of its files. Its `sources` digest is of what it was made of: with Debian's updates the same
 sources make another image one day, and the one from before stays what snapshots were made of.
 """
 
@@ -48,7 +48,7 @@ _LOCK_POLL_S: Final = 0.2
 
 
 def _silent(_step: str, _fraction: float | None) -> None:
-    """Progress for nobody."""
+    """Progress that nobody watches."""
 
 
 @frozen(kw_only=True)
@@ -63,7 +63,7 @@ class Image:
     """SHA-256 of what it was made of: the recipe, the agent and the language as they were."""
 
     log_name: str
-    """What log lines name the runtime by (`python:3.13`)."""
+    """The runtime's name in log lines (`python:3.13`)."""
 
     must_report: str
     """The language's part without whose report no snapshot is taken, if there is one."""
@@ -204,7 +204,7 @@ class ImageStore:
             _sync(path)
         target = self.directory / digest
         if target.exists():
-            # The very same files. Machines may be running on those that are there: only what is said of them is new.
+            # The very same files, and machines may be running on the old ones: only the manifest is replaced.
             (new / _MANIFEST).replace(target / _MANIFEST)
             _sync(target)
         else:
@@ -265,7 +265,7 @@ def _read(manifest: Path) -> Image:
     data = json.loads(manifest.read_text())
     directory = manifest.parent
     if _BEFORE in data:
-        # What the first version, which had no other language, did not write down.
+        # The first version knew one language only, and did not write these down.
         of = runtimes.find(data["runtime"])
         data |= {"log_name": of.log_name, "must_report": of.must_report}
         data["language_version"] = data[_BEFORE]

@@ -1,10 +1,10 @@
 """Invocations: each waits its turn, gets a machine, and has an outcome.
 
-An invocation runs in the invoker's nursery, not in the client's request: like Lambda's, once begun it goes on to its end
-when the client hangs up. One that still waits for a machine then leaves the queue, for nobody wants it any more.
+An invocation runs in the invoker's nursery, not in the client's request. Once it has begun it goes on to its end when the
+client hangs up, as on Lambda. If it still waits for a machine then, it leaves the queue.
 
-A machine that dies, or whose agent is silent, before the agent has taken the event is replaced, and the client does not
-notice. Once it has taken it, the function may have begun, and nobody hands the event out a second time.
+A machine that dies or is silent before its agent has taken the event is replaced, and the client does not notice. After
+that the function may have begun, and the event is never handed out a second time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 
 from thawd.catalog.models import State
 from thawd.errors import SnapshotError, ThawError
-from thawd.guest.session import InitFailure
+from thawd.guest.failures import InitFailure
 from thawd.invoke.outcome import Invocation, NotRun, Outcome, Reason, failed, function_error
 from thawd.invoke.refusal import needs_snapshot, refusal_by_state, refusal_of
 from thawd.invoke.run import NotBegun, run
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from thawd.catalog.models import FunctionVersion
     from thawd.fleet.fleet import Fleet
     from thawd.fleet.pool import Pool
+    from thawd.reserve import Reserve
 
 _log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ leaves room for other requests."""
 
 
 class MakeAgain(Protocol):
-    """Makes a version's snapshot again, or waits for whoever does."""
+    """Makes a version's snapshot again, or waits if that is under way."""
 
     async def __call__(self, version: FunctionVersion, reason: str, /) -> FunctionVersion:
         """The version as it is then. Raises `CatalogError`."""
@@ -52,9 +53,9 @@ class InvokerStatistics:
     """Invocations under way and ended so far, whether or not their client stayed to hear of it."""
 
     running: int
-    """Under way: those that wait for a machine included."""
+    """Under way, including those that wait for a machine."""
     queued: int
-    """Of these, waiting for a machine."""
+    """Those of them that wait for a machine."""
     queued_bytes: int
     """Bytes of their events."""
     succeeded: int
@@ -66,7 +67,7 @@ class InvokerStatistics:
 
 @define(eq=False)
 class _Turn:
-    """One invocation's place in the queue, and where its task leaves what its client waits for."""
+    """One invocation's place in the queue, and the outcome that its client waits for."""
 
     life: trio.CancelScope = field(factory=trio.CancelScope)
     """Holds the task."""
@@ -83,7 +84,7 @@ class _Turn:
             self.given.set()
 
     def leave(self) -> None:
-        """The client has gone: out of the queue, unless a machine has been had."""
+        """The client has gone: leave the queue, unless a machine was had."""
         if self.queued:
             self.abandoned = True
             self.life.cancel()
@@ -100,6 +101,7 @@ class Invoker:
     _nursery: trio.Nursery
     _fleet: Fleet
     _make_again: MakeAgain
+    _reserve: Reserve | None = None
     capacity_wait_s: float = 30.0
     queue_limit: int = QUEUED_BYTES
     _under_way: set[_Turn] = field(factory=set)
@@ -125,13 +127,15 @@ class Invoker:
         )
 
     async def invoke(self, invocation: Invocation) -> Outcome:
-        """Run one invocation, whatever comes of it."""
+        """Run one invocation and return its outcome. Raises nothing but cancellation."""
         version = invocation.version
         refusal = refusal_by_state(version) or self._refusal_by_queue(invocation)
         if refusal is not None:
             self._refused += 1
             return refusal
-        # Now and not in the task, which begins later: a version that is deleted meanwhile must be known to be.
+        if self._reserve is not None:
+            self._reserve.ease()
+        # Now and not in the task, which begins later: the pool knows if the version is deleted meanwhile.
         pool = None if needs_snapshot(version) else self._fleet.pool(version)
         turn = _Turn()
         self._under_way.add(turn)
@@ -147,7 +151,7 @@ class Invoker:
         return turn.outcome
 
     async def drain(self, deadline_s: float) -> None:
-        """Let invocations end, then end them: their clients hear of it, their logs get the last lines. For good."""
+        """Let invocations end, then cancel the rest: their clients are told, their logs get the last lines. Final."""
         with trio.move_on_after(deadline_s):
             await self._rest()
         if self._under_way:
@@ -163,7 +167,7 @@ class Invoker:
             await self._at_rest.wait()
 
     def _refusal_by_queue(self, invocation: Invocation) -> NotRun | None:
-        """Refuse what comes too late, or would make the queue too large."""
+        """Refuse an invocation after the drain, or one that would make the queue too large."""
         if self._stopped:
             return NotRun(reason=Reason.STOPPING)
         if not self._queued or self._queued_bytes + len(invocation.payload) <= self.queue_limit:
@@ -187,7 +191,7 @@ class Invoker:
                 self._at_rest.set()
 
     def _leave_queue(self, invocation: Invocation, turn: _Turn) -> None:
-        """It has a machine, or waits for none any more."""
+        """It has a machine, or does not wait for one any more."""
         if turn.queued:
             turn.queued = False
             self._queued -= 1
@@ -217,7 +221,7 @@ class Invoker:
                     refused = str(error)
                 else:
                     return
-            # A snapshot was made once, so it can be made again.
+            # The snapshot was made once, so it can be made again.
             version = await self._with_snapshot(version, refused)
             invocation = evolve(invocation, version=version)
             await self._run_somewhere(self._fleet.pool(version), invocation, turn)
@@ -276,11 +280,15 @@ class _NotReady(ThawError):
 
 @asynccontextmanager
 async def open_invoker(
-    fleet: Fleet, make_again: MakeAgain, *, capacity_wait_s: float = 30.0
+    fleet: Fleet,
+    make_again: MakeAgain,
+    *,
+    reserve: Reserve | None = None,
+    capacity_wait_s: float = 30.0,
 ) -> AsyncIterator[Invoker]:
     """An invoker; invocations still running when this scope ends are given up."""
     async with trio.open_nursery() as nursery:
         try:
-            yield Invoker(nursery, fleet, make_again, capacity_wait_s)
+            yield Invoker(nursery, fleet, make_again, reserve, capacity_wait_s)
         finally:
             nursery.cancel_scope.cancel()

@@ -1,7 +1,7 @@
 """An invocation, and every way in which it can end, as values.
 
-Nothing here knows of HTTP: the API turns an outcome into a status and AWS's words, and whoever hands out events from a
-queue decides by the same values whether to try again.
+Nothing here knows of HTTP: the API turns an outcome into a status and AWS's words. A queue of events can decide by the same
+values whether to try again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Invocation:
 
     version: FunctionVersion
     qualifier: str | None
-    """As the client gave it: a version, an alias, or nothing."""
+    """The client's own: a version, or None."""
     invoked_arn: str
     """What `context.invoked_function_arn` shows: with the qualifier, if one was given."""
     request_id: str
@@ -55,7 +55,7 @@ class Reason(StrEnum):
     FAILED = "failed"
     """The version's init failed when it was published."""
     DELETED = "deleted"
-    """The function or the version went while the invocation waited."""
+    """The function or the version was deleted while the invocation waited."""
     THROTTLED = "throttled"
     """No machine became free in time, or too much waits already."""
     RESTORE_TIMEOUT = "restore_timeout"
@@ -71,7 +71,7 @@ class Reason(StrEnum):
 class NotRun:
     """The function was not run, or its environment could not be made ready.
 
-    `detail` is ours to say, in plain words, or the function's own error body where a hook of it failed.
+    `detail` is a sentence of ours, or the function's own error body where one of its hooks failed.
     """
 
     reason: Reason

@@ -1,4 +1,4 @@
-"""What a start, or a version's state, means for the invocation that wanted it."""
+"""Outcomes of invocations that were not run: by the error of their start, or by the state of their version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from thawd.catalog.models import FunctionVersion, State
 from thawd.catalog.states import RESTORING
 from thawd.environments.limits import StartTimeout
 from thawd.fleet.pool import Deleted, NoCapacity
-from thawd.guest.session import RestoreFailure, RuntimeExited
+from thawd.guest.failures import RestoreFailure, RuntimeExited
 from thawd.invoke.outcome import NotRun, Reason
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def refusal_of(error: ThawError, version: FunctionVersion) -> NotRun:
-    """What a start raised, or the lease of an environment, as an outcome."""
+    """The error of a start or a lease as an outcome."""
     match error:
         case NoCapacity():
             return NotRun(reason=Reason.THROTTLED, detail=str(error))
@@ -33,7 +33,7 @@ def refusal_of(error: ThawError, version: FunctionVersion) -> NotRun:
 
 
 def refusal_by_state(version: FunctionVersion) -> NotRun | None:
-    """Why a version in this state cannot be run at all; None when it can, if need be after its snapshot is made again."""
+    """Why a version in this state cannot be run; None if it can, perhaps after its snapshot was made again."""
     match version.state:
         case State.PENDING if not needs_snapshot(version):
             return NotRun(reason=Reason.PENDING)

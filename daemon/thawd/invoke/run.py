@@ -13,13 +13,14 @@ from attrs import evolve
 from thaw_agent import wire
 from thawd.environments.lines import end_line, report_line, start_line, timeout_line
 from thawd.errors import ThawError
-from thawd.guest.session import GuestInvocation, RuntimeExited
+from thawd.guest.failures import AgentFault, RuntimeExited
 from thawd.invoke.outcome import Answered, Invocation, function_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from thawd.environments.environment import Environment, Start
+    from thawd.guest.invocation import GuestInvocation
 
 _RETIRING_ERRORS: Final = frozenset({"Function.ResponseSizeTooLarge"})
 """Posted errors after which the runtime is in no state to go on."""
@@ -39,8 +40,8 @@ async def run(
     """Run an invocation on a leased environment; says whether it may be used again (`reusable`).
 
     `answer` is called once, as soon as there is one: END, REPORT and the environment's return wait for the runtime to
-    ask for its next invocation. Raises `NotBegun`, unless this is the `last` machine to be tried, and whatever ended the
-    session.
+    ask for its next invocation. Raises `NotBegun`, unless this is the `last` machine to be tried, and the error that
+    ended the session.
     """
     request_id, version, log = invocation.request_id, invocation.version, environment.log
     lines = _Lines(environment, invocation)
@@ -87,6 +88,15 @@ async def run(
             error_type="Runtime.ExitError",
         )
         outcome = function_error(invocation, "Runtime.ExitError", exit_message(exited.exited))
+    except AgentFault:
+        if not lines.begun:
+            raise
+        # The function had begun, and nothing else runs beside the agent: a client that tries again on a 500, as SDKs do,
+        # would do to the next machine what was done to this one.
+        lines.end(status="error", error_type="Runtime.ExitError")
+        outcome = function_error(
+            invocation, "Runtime.ExitError", "Runtime exited without providing a reason"
+        )
     except trio.Cancelled:
         # The daemon stops, and has waited for this invocation as long as it may.
         lines.end(status="failure")
@@ -156,7 +166,7 @@ class _Lines:
 
 @contextmanager
 def _unless_begun(lines: _Lines, *, last: bool) -> Iterator[None]:
-    """Raise `NotBegun` for whatever ends an invocation that the agent has not taken."""
+    """Raise `NotBegun` for an error that ends an invocation which the agent has not taken."""
     try:
         yield
     except (ThawError, trio.TooSlowError) as error:

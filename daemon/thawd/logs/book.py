@@ -3,6 +3,9 @@
 A line is `{"timestamp": "2026-11-23T07:00:00.000Z", "stream": "2026/11/23/[1]<32 hex>", "message": "..."}`: what
 CloudWatch Logs keeps of a Lambda log event. A version writes `<version>.ndjson`; a file that has its size is turned over
 to `<version>.<n>.ndjson`, and the files of a function that were not written for longest go first.
+
+The log of a function that was deleted stays, as it does in Lambda. All such functions together may keep as much as one
+that is there; the collector sees to it (`of_deleted`, `remove`).
 """
 
 from __future__ import annotations
@@ -25,7 +28,9 @@ from attrs import define, field, frozen
 from thawd.catalog.models import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from thawd.reserve import Reserve
 
 _log = structlog.get_logger()
 
@@ -85,6 +90,8 @@ class LogBook:
 
     directory: Path
     retention_bytes: int = 16 << 20
+    reserve: Reserve | None = None
+    """Given up when a line finds no room: this is where a full disk is noticed first."""
     lost: int = 0
     """Lines that could not be written: the disk is full, or refuses. They reach followers all the same."""
     _failing: bool = False
@@ -121,10 +128,14 @@ class LogBook:
             self.lost += 1
             if not self._failing:
                 self._failing = True
+                if self.reserve is not None:
+                    self.reserve.give_up()
                 _log.error("logbook.cannot_write", path=str(self.path(*key)), reason=str(error))
         else:
             if self._failing:
                 self._failing = False
+                if self.reserve is not None:
+                    self.reserve.lay_in()
                 _log.info("logbook.writes_again", lines_lost=self.lost)
         for follower in self._followers.get(key, ()):
             try:
@@ -166,10 +177,32 @@ class LogBook:
             receive.close()
 
     def forget(self, function_name: str) -> None:
-        """Close the files of a function that was deleted. Its log stays on disk, as it does in Lambda."""
+        """Close the files of a function that was deleted. Its log stays on disk until room is needed (`of_deleted`)."""
         for key in [key for key in self._files if key[0] == function_name]:
             self._close(key)
         self._used.pop(function_name, None)
+
+    def of_deleted(self, names: Iterable[str]) -> list[tuple[str, Path]]:
+        """Files that must go so that the logs of these deleted functions fit, with their function; oldest first.
+
+        Reads directories only, and may be called in a thread.
+        """
+        found = [(*part, name) for name in names for part in self._of_function(name)]
+        used = sum(size for _, _, size, _ in found)
+        too_many = []
+        for _, part, size, name in sorted(found):
+            if used <= self.retention_bytes:
+                break
+            too_many.append((name, part))
+            used -= size
+        return too_many
+
+    def remove(self, function_name: str, part: Path) -> None:
+        """Remove a file of a function's log, and its folder with the last one. Raises `OSError`."""
+        self._remove(part)
+        self._used.pop(function_name, None)
+        with suppress(OSError):
+            part.parent.rmdir()
 
     def close(self) -> None:
         """Close every file."""
@@ -243,11 +276,14 @@ class LogBook:
                 break
             if part == writing:
                 continue
-            for other in [other for other in self._files if self.path(*other) == part]:
-                self._close(other)
-            part.unlink(missing_ok=True)
+            self._remove(part)
             used -= part_size
         self._used[name] = used
+
+    def _remove(self, part: Path) -> None:
+        for key in [key for key in self._files if self.path(*key) == part]:
+            self._close(key)
+        part.unlink(missing_ok=True)
 
     def _of_function(self, function_name: str) -> list[tuple[int, Path, int]]:
         """(time of the last write, path, bytes) of each file of a function's log."""

@@ -1,10 +1,9 @@
 """From a Pending version to an Active one: init, before-snapshot hooks, snapshot, catalog row.
 
-Publishing runs in the background; what came of it is in the catalog and in the version's log. A version whose init
+Publishing runs in the background; its result is in the catalog and in the version's log. A version whose init
 fails is Failed with the function's own error in `StateReason`, which Lambda hides in the logs.
 
-A snapshot is never all there is of a version: when it is refused, lost or damaged it is made again from the version's
-code, under the same number. Such a version is Pending (`Restoring`) meanwhile, and Inactive if that fails; then the next
+A snapshot that is refused, lost or damaged is made again from the version's code, under the same number. Such a version is Pending (`Restoring`) meanwhile, and Inactive if that fails; then the next
 use, or the next start of the daemon, tries once more.
 """
 
@@ -24,8 +23,8 @@ from thawd.catalog.states import RESTORING
 from thawd.environments.limits import StartTimeout
 from thawd.environments.snapshot import take_snapshot
 from thawd.errors import CatalogError, SnapshotError, ThawError
+from thawd.guest.failures import InitFailure, RuntimeExited
 from thawd.guest.said import LONGEST_CAUSE, cause, text
-from thawd.guest.session import InitFailure, RuntimeExited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,9 +103,9 @@ class Publisher:
             self._nursery.start_soon(self._publish, version, task)
 
     async def make_again(self, version: FunctionVersion, reason: str) -> FunctionVersion:
-        """Make a version's snapshot again, or wait for whoever does; returns the version as it is then.
+        """Make a version's snapshot again, or wait if that is under way; returns the version as it is then.
 
-        `reason` says what is wrong with the snapshot there is. Raises `CatalogError` when the version is gone, or its
+        `reason` says what is wrong with its present snapshot. Raises `CatalogError` when the version is gone, or its
         state cannot be written.
         """
         key = (version.function_name, version.version)
@@ -131,7 +130,16 @@ class Publisher:
                 case State.PENDING:
                     self.publish(version)
                 case State.ACTIVE | State.INACTIVE if reason := self._refusal(version):
-                    self.publish(self._begin_again(version, reason))
+                    try:
+                        self.publish(self._begin_again(version, reason))
+                    except CatalogError as error:
+                        # It is found out again when it is first used.
+                        _log.error(
+                            "version.not_recovered",
+                            function=version.function_name,
+                            version=version.version,
+                            reason=str(error),
+                        )
 
     async def forget(self, function_name: str, version: str | None = None) -> None:
         """A function, or one version of it, was deleted: stop publishing it, end its machines, free its snapshots."""
@@ -190,6 +198,7 @@ class Publisher:
                 _log.warning("snapshot.unknown", path=str(path), reason=str(error))
                 continue
             _log.error("snapshot.unknown", function=name, version=number, set_aside=str(aside))
+        self._snapshots.remove_empty_functions()
 
     async def _publish(self, version: FunctionVersion, task: _Task) -> None:
         key = (version.function_name, version.version)
@@ -227,7 +236,7 @@ class Publisher:
             task.ended.set()
 
     async def _try(self, version: FunctionVersion) -> _Ending:
-        """Make the snapshot; whatever goes wrong is an ending of this version, and of nothing else."""
+        """Make the snapshot. Any error is the ending of this version, and of nothing else."""
         try:
             await self.make_snapshot(version)
         except InitFailure as failure:
@@ -272,7 +281,7 @@ class Publisher:
         return ending
 
     async def _record(self, version: FunctionVersion, ending: _Ending) -> bool:
-        """Write how publishing ended, as soon as the catalog can be written: a full disk gets room some time.
+        """Write how publishing ended. While the catalog cannot be written (a full disk), try again and again.
 
         False when the version is gone; its snapshot then goes too.
         """

@@ -1,7 +1,7 @@
 """Base snapshots: a booted guest whose agent is up, and nothing of any function.
 
-There is one an image and size of the machine. Every start begins with one, so that a kernel boots once an image and
-not once a start.
+There is one for each image, engine and size of machine. Every start begins with one, so that a kernel boots once for an
+image and not at each start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attrs import define, field
 
 from thawd.engines.machine import CODE_DISK_BYTES, Engine, MachineSpec, Snapshot
 from thawd.errors import EngineError, GuestError, MachineDied, SnapshotError
-from thawd.files import telling_a_full_disk
+from thawd.files import require_room, telling_a_full_disk
 from thawd.guest.session import open_session
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _log = structlog.get_logger()
 
 _GUEST_OVERHEAD_MIB: Final = 128
 """Kernel and agent: 60 to 80 MiB measured in a guest of 768 MiB, and room for page cache."""
+
+_BOOTED_BYTES: Final = 64 << 20
+"""What a booted guest has written into its memory file at least: 70 to 90 MiB were seen."""
 
 _ATTEMPTS: Final = 3
 """A guest that hangs in its boot is started again: seen in 2 of 12 boots of the microvm machine under TCG."""
@@ -105,6 +108,7 @@ class BaseSnapshots:
 
     async def _make(self, spec: MachineSpec, path: Path, image: Image) -> Snapshot:
         started = trio.current_time()
+        require_room(self._store.directory, _BOOTED_BYTES)
         with telling_a_full_disk(self._store.directory):
             self._make_placeholder()
         console = ""
@@ -146,13 +150,15 @@ class BaseSnapshots:
                 open_session(machine.channel()) as session,
             ):
                 try:
-                    with trio.fail_after(self._boot_deadline_s):
+                    # Inside too: when the machine is gone, so is the file that filled the disk.
+                    with telling_a_full_disk(scratch), trio.fail_after(self._boot_deadline_s):
                         await session.hello()
                         # One exchange warms the agent's own paths before they are frozen for all clones.
                         await session.ping(b"warm")
                 finally:
                     keep_console(machine.console_tail())
-                return await machine.snapshot(target)
+                with telling_a_full_disk(scratch):
+                    return await machine.snapshot(target)
 
     def _make_placeholder(self) -> None:
         """The code disk of a machine that has no function yet: a hole of the size every code disk has."""

@@ -4,14 +4,15 @@ Layout, under the state directory::
 
     snapshots/base/<key>/            memory, state, manifest.json
     snapshots/functions/<name>/<version>/
+    snapshots/unknown/               of versions that the catalog never had: set aside
     snapshots/.new-*                 being written; removed at start
 
 A snapshot is written into a `.new-` directory, its manifest (with the digests of both files) last, everything synced,
 then the directory is renamed. The catalog's row comes after that. Digests are checked when a snapshot is first used
-after a start of the daemon: reading the memory file once also brings it into the page cache, where the restore that
-follows wants it.
+after a start of the daemon. Reading the memory file also brings it into the page cache, which the restore that follows
+needs.
 
-A snapshot is never all there is of anything: what is refused here is made again from the function's code or the image.
+A snapshot is never the only copy of anything: one that is refused here is made again from the function's code or the image.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _converter.register_structure_hook(Path, lambda value, _: Path(value))
 
 @frozen(kw_only=True)
 class Manifest:
-    """What is known of a snapshot: how to restore it and how to tell that it is whole.
+    """Written beside a snapshot: how to restore it, and how to tell that it is whole.
 
     `about` is the maker's own record (function, version, image digest, restore steps, durations in ms).
     """
@@ -177,7 +178,7 @@ class SnapshotStore:
     def remove(self, path: Path) -> None:
         """Remove a snapshot: renamed away first, so that it is whole or gone. Running clones keep their files.
 
-        What the file system refuses is logged: nothing uses the snapshot any more, and the next start sweeps it away.
+        If the file system refuses, that is logged: nothing uses the snapshot any more, and the next start removes it.
         """
         self._proven.forget(path)
         grave = self.directory / f".new-{secrets.token_hex(8)}"
@@ -196,16 +197,21 @@ class SnapshotStore:
         return sorted((path.parent.name, path.name) for path in root.glob("*/*"))
 
     def remove_function(self, function_name: str) -> None:
-        """Remove what is left of a function without snapshots: its empty folder."""
+        """Remove the directory of a function that has no snapshot left."""
         with suppress(OSError):
             (self.directory / "functions" / function_name).rmdir()
+
+    def remove_empty_functions(self) -> None:
+        """Remove what is left of every function without snapshots: of a daemon that died while it deleted one."""
+        for path in (self.directory / "functions").glob("*"):
+            self.remove_function(path.name)
 
     def bases(self) -> list[Path]:
         """Every base snapshot on disk."""
         return sorted((self.directory / "base").glob("*"))
 
     def set_aside(self, path: Path) -> Path:
-        """Move a version's snapshot that nobody knows to where nothing uses or removes it. Raises `OSError`."""
+        """Move an unknown version's snapshot to a directory where nothing uses or removes it. Raises `OSError`."""
         aside = (
             self.directory / "unknown" / f"{path.parent.name}-{path.name}-{secrets.token_hex(4)}"
         )

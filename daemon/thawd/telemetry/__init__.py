@@ -1,1 +1,1 @@
-"""What the daemon tells of itself: its log, and systemd."""
+"""The daemon about itself: its log, and its messages to systemd."""

@@ -84,10 +84,10 @@ _AT_ONCE: Final = select.PIPE_BUF
 
 @define(eq=False)
 class _Sink:
-    """Where lines go. A line that cannot be written is lost and counted: the log never ends or stops what it tells of.
+    """Where lines go. A line that cannot be written is lost and counted: the log neither ends the daemon nor blocks it.
 
-    The reader of a pipe may be gone or not read, the disk may be full. The next line that can be written is followed by
-    one that says how many were lost.
+    The reader of a pipe may be gone or may not read, the disk may be full. After the next line that can be written
+    another one says how many were lost.
     """
 
     _write: Callable[[bytes], None]
@@ -106,7 +106,7 @@ class _Sink:
             return cls(write)
 
     def msg(self, message: str) -> None:
-        """Write one event; never raises for what the system refuses."""
+        """Write one event. Never raises for an error of the system."""
         try:
             self._write(_line(message))
         except (OSError, ValueError):
@@ -136,7 +136,7 @@ class _Descriptor:
     def write(self, line: bytes) -> None:
         """Write all of a line. Raises `OSError` when the system refuses, or would block."""
         while line:
-            # The descriptor is shared with whoever started us, so it stays as blocking as it was given to us.
+            # The process that started the daemon shares the descriptor, so it stays blocking if it was.
             if not self._poll.poll(0):
                 raise BlockingIOError("the log's reader does not read")
             line = line[os.write(self._number, line[:_AT_ONCE]) :]
@@ -149,7 +149,7 @@ def _line(message: str) -> bytes:
 
 @define(eq=False)
 class _SinkFactory:
-    """What structlog asks for a logger: always the one sink, which counts."""
+    """Gives structlog the one sink, which counts, for every logger."""
 
     _sink: _Sink
 

@@ -1,4 +1,4 @@
-"""systemd's two doors: readiness notification (sd_notify(3)) and socket activation (sd_listen_fds(3)).
+"""Two protocols of systemd: readiness notification (sd_notify(3)) and socket activation (sd_listen_fds(3)).
 
 Both protocols are an environment variable and a few bytes, so no library is needed. Without systemd everything here
 does nothing, and says so by its return value.
@@ -14,7 +14,7 @@ import trio
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import MutableMapping
 
 FIRST_FD: Final = 3
 """SD_LISTEN_FDS_START."""
@@ -70,25 +70,20 @@ class Notifier:
         """The daemon serves: every listener is open."""
         return self.send("READY=1", f"STATUS={status}" if status else "STATUS=Serving")
 
-    def status(self, text: str) -> bool:
-        """One line for `systemctl status`."""
-        return self.send("STATUS=" + text.replace("\n", " "))
-
     def stopping(self, within_s: float) -> bool:
         """The daemon has begun to stop, which takes at most `within_s`: systemd waits so long, whatever the unit says."""
         return self.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={round(within_s * 1e6)}")
 
-    async def watchdog(self, healthy: Callable[[], bool] = lambda: True) -> None:
-        """Say `WATCHDOG=1` while `healthy()` says so, until cancelled; return at once without a watchdog.
+    async def watchdog(self) -> None:
+        """Say `WATCHDOG=1` until cancelled; return at once without a watchdog.
 
-        Owned by the daemon's own nursery, so that a loop that hangs, or a tree that broke down, falls silent and is
-        restarted.
+        Owned by the daemon's outermost nursery: a loop that hangs, or a tree that ended, falls silent, and systemd
+        restarts the service.
         """
         if self.watchdog_interval_s is None or self._socket is None:
             return
         while True:
-            if healthy():
-                self.send("WATCHDOG=1")
+            self.send("WATCHDOG=1")
             await trio.sleep(self.watchdog_interval_s)
 
     def close(self) -> None:
@@ -102,7 +97,7 @@ def activated_sockets(environ: MutableMapping[str, str]) -> list[tuple[str, sock
     """Listening sockets systemd passed to this process, with their names (FileDescriptorName=, or "unknown").
 
     Takes LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES out of `environ`. The sockets are close-on-exec and non-blocking and
-    belong to the caller. Empty when this process was not activated. Raises `OSError` when a descriptor is no socket.
+    belong to the caller. Empty when this process was not activated. Raises `OSError` when a descriptor is not a socket.
     """
     count = environ.pop("LISTEN_FDS", "")
     pid = environ.pop("LISTEN_PID", "")

@@ -33,8 +33,9 @@ def shut(system: System, processes: Iterable[int], *, api_port: int) -> list[str
 def _shut(one: socket.socket, api_port: int) -> str | None:
     if one.family not in {socket.AF_INET, socket.AF_INET6} or one.type != socket.SOCK_STREAM:
         return None
-    if one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in {_LISTEN, _CLOSED}:
-        return None
+    with contextlib.suppress(OSError):  # of another protocol than TCP (MPTCP): shut too
+        if one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in {_LISTEN, _CLOSED}:
+            return None
     end = "not connected yet"
     with contextlib.suppress(OSError):  # a connection still being made has no peer yet
         host, port = one.getpeername()[:2]

@@ -1,9 +1,9 @@
-"""What runs inside a function's Python process: it makes clones of one snapshot different again.
+"""thawd's part inside a function's Python process: it makes clones of one snapshot different again.
 
 Every clone of a snapshot has the same bytes in memory, so every generator that lives in memory gives every clone the
 same numbers. This package enters before the function's code (`start`, by way of a .pth line), watches who seeds what
 (`provenance`), looks before the snapshot for everything that would repeat (`hooks.Session.freeze`) and renews it
-after the restore (`hooks.Session.thaw`). What a library needs is one small module in `fixers`.
+after the restore (`hooks.Session.thaw`). Each library has one small module in `fixers`.
 
 A function's author needs none of it. Two functions are for the rare generator whose purpose cannot be told from the
 way it was seeded; both do nothing outside of thawd and return what they were given::

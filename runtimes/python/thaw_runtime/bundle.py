@@ -13,12 +13,13 @@ from thaw_runtime import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
+    from types import FrameType, ModuleType
 
 _SUFFIXES: Final = (".py", ".so")
 _LARGEST_RECORD: Final = 16 * 1024 * 1024
 _MOST_LISTS: Final = 1000
 _LONGEST_PATH: Final = 4096
+_FRAMES: Final = 80
 
 
 class Bundle:
@@ -49,6 +50,22 @@ class Bundle:
             own = self.holds(file) and "/site-packages/" not in file and not self._listed(file)
             self._known[file] = own
         return own
+
+    def line_of(self, frame: FrameType | None) -> str:
+        """The nearest line of the function's own code that led here, else of a library in its folder, else nothing."""
+        library = ""
+        for _ in range(_FRAMES):
+            if frame is None:
+                break
+            file = plain.text(frame.f_code.co_filename) or ""
+            if self.holds(file):
+                root = next(root for root in self.roots if file.startswith(root))
+                place = f"{file.removeprefix(root)}:{frame.f_lineno}"
+                if self.is_own(file):
+                    return place
+                library = library or place
+            frame = frame.f_back
+        return library
 
     def forget(self) -> None:
         """Keep no list of files in the snapshot."""

@@ -1,4 +1,4 @@
-"""What a call's source expression says of its arguments: read from the caller's bytecode, without running anything.
+"""The source expressions of a call's arguments: read from the caller's bytecode, without running anything.
 
 `Random(42)` in the source is meant to be reproducible whatever 42 happens to equal, and `Random(f"{time.time()}")` is
 meant to be unique although a text tells nothing. Python keeps the source range of every instruction (PEP 657); the
@@ -77,7 +77,7 @@ def _origin(frame: FrameType) -> Origin:
             target = None
     if volatile and not conditional:
         return Origin.VOLATILE
-    # The first root is what is called.
+    # The first root is the callee.
     return Origin.LITERAL if roots <= 1 and not conditional else Origin.UNKNOWN
 
 

@@ -15,7 +15,7 @@ from thaw_runtime import protocol
 
 
 class ControlError(Exception):
-    """The agent did not say what it has to say at this point."""
+    """The agent did not send the record that is due at this point."""
 
 
 class Control:

@@ -1,4 +1,4 @@
-"""What the fixers cost after a restore: microseconds by fixer, warm, in this very interpreter.
+"""The cost of the fixers after a restore: microseconds by fixer, warm, in this very interpreter.
 
     python -m thaw_runtime.cost [--repeat N] [MODULE ...]
 

@@ -1,8 +1,8 @@
-"""What only reports, kept apart from what protects.
+"""Reporting, kept apart from protecting.
 
-A fixer that fails stops the publish, since clones would be twins. A note that cannot be made stops nothing: it is run
+A fixer that fails stops the publish, since clones would be equal. A note that cannot be made stops nothing: it is made
 inside of `Diagnosis.guard`, and within a `Budget`. The walk itself runs none of the function's code and has no reason
-to fail (`plain`); the guard is the last line. What it caught is counted, and the report says so.
+to fail (`plain`); the guard is the last line. Errors that it caught are counted, and the report says so.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Diagnosis:
         return _Guard(self)
 
     def cut(self, what: str, where: str) -> None:
-        """Say that something was not seen whole: what is too much, and where."""
+        """Note that something was not seen whole: the limit, and the place."""
         self._cuts.setdefault(what, {})[where] = None
 
     def notes(self) -> list[str]:
-        """What a person should know of it: nothing, as a rule."""
+        """Notes about the report itself; none, as a rule."""
         notes = []
         for what, places in self._cuts.items():
             named = ", ".join([*places][:_NAMED])

@@ -35,6 +35,10 @@ class Draw:
             ).digest()
         return out
 
+    def another(self) -> Draw:
+        """One with the same key and a text of its own, for another thread: a draw is not to be shared by two."""
+        return Draw(self._key)
+
     def integer(self, size: int) -> int:
         """The next `size` bytes as one number."""
         return int.from_bytes(self(size), "big")

@@ -1,4 +1,4 @@
-"""What a function's own modules hold: globals, and what hangs on them, as text that can be looked for in a response.
+"""Values that a function's own modules hold: globals and their members, as text that can be looked for in a response.
 
 Read without running any code of the function's (`plain`): no property, no `__repr__`, no `__getattr__`, no `__eq__`.
 """
@@ -72,7 +72,7 @@ def _scalar_text(value: Any) -> str | None:
 def held(
     bundle: Bundle, diagnosis: Diagnosis, budget: Budget | None = None
 ) -> Iterator[tuple[str, str]]:
-    """What the function's own modules hold, as name and text: globals, and what hangs on them to a depth of four."""
+    """The values of the function's own modules, as name and text: globals, and members to a depth of four."""
     walk = _Walk(diagnosis, budget or Budget())
     for name, module in bundle.own_modules():
         entries = plain.entries(plain.module_dict(module), _MOST_GLOBALS + 1)
@@ -123,7 +123,7 @@ class _Walk:
 
 
 def _parts(value: Any, module: str, slots: dict[int, Any]) -> list[tuple[str, Any]]:
-    """What one object holds, as the suffix a person would write and the object. One more than will be looked at."""
+    """One object's members, as the suffix that a person would write and the member. One more than will be looked at."""
     if plain.is_a(value, dict):
         return [(f"[{_key(key)}]", inner) for key, inner in plain.entries(value, _MOST + 1)]
     if plain.is_a(value, set, frozenset):
@@ -152,7 +152,7 @@ def _named(entries: list[tuple[Any, Any]], hidden: str | None = None) -> list[tu
 
 
 def _function_parts(function: FunctionType) -> list[tuple[str, Any]]:
-    """Defaults and closure. Attributes of an exact function are C's, and what they give may be a subclass."""
+    """Defaults and closure. Attributes of an exact function are C's; their values may be of a subclass."""
     defaults = plain.members(function.__defaults__, _MOST) or ()
     parts = [(f" (default {number})", inner) for number, inner in enumerate(defaults)]
     parts += [
@@ -183,7 +183,7 @@ def _key(key: Any) -> str:
 
 
 def _cached(cache: Any) -> list[Any]:
-    """What a cached function remembers. It has no reader, but the garbage collector is shown it all.
+    """The results that a cached function remembers. Only the garbage collector's references lead to them.
 
     An unbounded cache is a dict; a bounded one shows keys and results themselves.
     """

@@ -1,7 +1,7 @@
 """The two ends of a snapshot: `Session.freeze` runs last before it, `Session.thaw` first after it.
 
 AWS's hook registry runs before-snapshot hooks last in, first out, and after-restore hooks first in, first out
-(snapshot_restore_py 1.0). Whoever registers first is therefore outermost at both ends: this module, which is imported
+(snapshot_restore_py 1.0). The first to register is therefore outermost at both ends: this module, which is imported
 before the function's code.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ from thaw_runtime.registry import Registry, ThawFailed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from thaw_runtime.children import Children
     from thaw_runtime.control import Control
     from thaw_runtime.recording import Recorder
 
@@ -54,11 +56,17 @@ class Session:
     """This process's part in one snapshot and its restores."""
 
     def __init__(
-        self, control: Control, registry: Registry, recorder: Recorder | None = None
+        self,
+        control: Control,
+        registry: Registry,
+        recorder: Recorder | None = None,
+        children: Children | None = None,
     ) -> None:
         self._control = control
         self._registry = registry
         self._recorder = recorder
+        self._children = children
+        self._of_children: list[str] = []
         self._before: list[dict[str, Any]] = []
         self._after: list[dict[str, Any]] = []
         self._hooks: Any = None
@@ -99,26 +107,32 @@ class Session:
                 with self._registry.diagnosis.guard():
                     self._recorder.keep_globals()
             self._registry.freeze()
+            if self._children is not None:
+                self._of_children = self._children.freeze()
             self._clock_after_restore_hooks()
         finally:
             self.elapsed_us = (time.perf_counter_ns() - began) // 1000
             self._control.send(self._report(protocol.FROZEN, self._before))
         # What lives now is never scanned again: a collection in a clone does not touch, and so copy, these pages.
         gc.freeze()
-        self._gate.close()
+        self._gate.close(per_thread=self._registry.per_thread)
 
     def thaw(self) -> None:
-        """The first after-restore hook. Raises `ThawFailed` or `ControlError`: this machine must be killed."""
+        """The first after-restore hook. Raises what means that this machine must be killed: `ThawFailed`, `ChildFailed`, `ControlError`."""
         secret = self._control.thaw(timeout_ms=_THAW_MESSAGE_MS)
         began = time.perf_counter_ns()
+        draw = Draw(secret)
         try:
-            self._registry.thaw(Draw(secret))
+            self._registry.thaw(draw)
+            if self._children is not None:
+                self._children.thaw(draw)
         except Exception:
             self._control.send(self._report(protocol.THAWED, self._after))
             raise
         finally:
             self.elapsed_us = (time.perf_counter_ns() - began) // 1000
-            self._gate.open()
+            renew = partial(self._registry.thaw_thread_or_end, draw)
+            self._gate.open(renew if self._registry.per_thread else None)
 
     def finish(self) -> None:
         """The last after-restore hook: tells the agent what ran."""
@@ -143,5 +157,5 @@ class Session:
             version=self._version,
             fixers=self._registry.report(),
             hooks=hooks,
-            notes=[*self._registry.notes, *recorded],
+            notes=[*self._of_children, *self._registry.notes, *recorded],
         )

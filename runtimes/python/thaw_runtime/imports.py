@@ -23,7 +23,7 @@ class PostImport:
 
     def remove(self) -> None:
         """Leave sys.meta_path as it was."""
-        # By identity: somebody else's finder may have an `__eq__`.
+        # By identity: another package's finder may have an `__eq__`.
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
 
     def watch(self, name: str, callback: Callable[[ModuleType], None]) -> None:

@@ -1,4 +1,4 @@
-"""What no fixer touches, and a person should know of: reported at freeze, never changed.
+"""Values that no fixer touches and a person should know of: reported at freeze, never changed.
 
 Values that the function keeps (an instance id made at import, the time it started) are the function's own, and only
 its author can say whether clones may share them. They are found by provenance: the value of a global in the
@@ -10,14 +10,15 @@ All of this only reports, so it runs guarded and within a budget (`diagnosis`), 
 
 from __future__ import annotations
 
-import gc
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from thaw_runtime import plain, provenance
+from thaw_runtime import atfork, plain, provenance
 from thaw_runtime.diagnosis import Budget
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from thaw_runtime.bundle import Bundle
     from thaw_runtime.diagnosis import Diagnosis
 
@@ -30,23 +31,17 @@ _MOST: Final = 40
 """Globals that the report names."""
 _MOST_GLOBALS: Final = 20_000
 """Of one module."""
-_MOST_HANDLERS: Final = 1000
-_HANDLED: Final = frozenset(
-    {"Crypto.PublicKey.RSA", "uuid_utils", "_uuid_utils", "uuid_utils._uuid_utils"}
-)
-"""Renewed by a fixer. The standard library's own are not looked at: what of them repeats has a fixer too, and the rest,
-run in a live process, would declare its threads dead and its locks free."""
 _QUARTER_S: Final = 900
 _QUARTERS: Final = range(-24 * 4, 24 * 4 + 1)
 
 
-def notes(bundle: Bundle, diagnosis: Diagnosis) -> list[str]:
-    """All of it. Raises nothing."""
+def notes(bundle: Bundle, diagnosis: Diagnosis, fixed: Iterable[str] = ()) -> list[str]:
+    """All of it; `fixed` are the libraries that have a fixer. Raises nothing."""
     found: list[str] = []
     with diagnosis.guard():
         cached_values(bundle, diagnosis, found)
     with diagnosis.guard():
-        found += fork_handlers()
+        found += fork_handlers(fixed)
     return [*found, *SHARED_BY_ALL]
 
 
@@ -78,26 +73,19 @@ def cached_values(bundle: Bundle, diagnosis: Diagnosis, found: list[str]) -> Non
                 )
 
 
-def fork_handlers() -> list[str]:
+def fork_handlers(fixed: Iterable[str]) -> list[str]:
     """Libraries that repair themselves after fork() and get no such call after a restore.
 
-    os.register_at_fork() has no reader. `threading` registered one function whose list of companions the garbage
-    collector can point to. They are not called: many of them assume that all other threads are gone.
+    Those of libraries with a fixer are its business, and those that are safe to call are called
+    (`fixers/_fork_handlers.py`).
     """
-    threading = plain.module_dict(plain.lookup(sys.modules, "threading"))
-    known = plain.lookup(threading, "_after_fork")
-    if known is None:
-        return []
-    modules: set[str] = set()
-    for referrer in gc.get_referrers(known):
-        if type(referrer) is list:
-            for handler in (plain.members(referrer, _MOST_HANDLERS) or ())[:_MOST_HANDLERS]:
-                if callable(handler):
-                    modules.add(plain.origin(handler)[0])
+    modules = {
+        plain.origin(handler)[0] for handler in atfork.handlers() if not atfork.is_safe(handler)
+    }
     return [
         f"{name} repairs itself after fork() and is not called after a restore: it may hold state that clones share"
-        for name in sorted(modules - _HANDLED - {""})
-        if name.partition(".")[0] not in {"thaw_runtime", *sys.stdlib_module_names}
+        for name in sorted(modules - {""})
+        if name.partition(".")[0] not in {"thaw_runtime", *sys.stdlib_module_names, *fixed}
     ]
 
 

@@ -1,4 +1,4 @@
-"""Native libraries in this process: what is mapped, and functions found in it. For freeze only, never for thaw."""
+"""Native libraries in this process: their mappings, and functions found in them. For freeze only, never for thaw."""
 
 from __future__ import annotations
 

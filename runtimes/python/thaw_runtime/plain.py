@@ -140,7 +140,7 @@ def entries(mapping: Any, most: int) -> list[tuple[Any, Any]]:
 
 
 def lookup(namespace: Any, name: str, default: Any = None) -> Any:
-    """What a dict holds under a name. Compares exact strings only: a key may be of a class with an `__eq__`."""
+    """The value that a dict holds under a name. Compares exact strings only: a key may be of a class with an `__eq__`."""
     if is_a(namespace, dict):
         for _ in range(_TRIES):
             try:
@@ -174,7 +174,7 @@ def class_entries(kind: type, most: int) -> list[tuple[Any, Any]]:
 
 
 def class_lookup(kind: type, name: str) -> Any:
-    """What a class's own namespace holds under a name, as it lies there: no descriptor is asked."""
+    """The value in a class's own namespace under a name, as it is: no descriptor is called."""
     for _ in range(_TRIES):
         try:
             return _first(_type_dict(kind).items(), name, None)

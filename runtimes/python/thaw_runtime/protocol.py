@@ -45,7 +45,7 @@ _LONGEST_US: Final = 0xFFFFFFFF
 
 
 class Malformed(Exception):
-    """These bytes are no record of this protocol."""
+    """These bytes are not a record of this protocol."""
 
 
 def split(data: bytes) -> tuple[int, int, bytes]:
@@ -99,7 +99,7 @@ def report(
     hooks: Iterable[dict[str, Any]] = (),
     notes: Sequence[str] = (),
 ) -> bytes:
-    """FROZEN or THAWED. What does not fit is left out from the first item that does not, and marked as cut."""
+    """FROZEN or THAWED. From the first item on that does not fit all are left out, and the report is marked as cut."""
     room = LARGEST - _HEAD.size - _ELAPSED.size
     parts = [_ELAPSED.pack(elapsed_us)]
     flags = 0

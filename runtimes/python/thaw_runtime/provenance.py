@@ -4,7 +4,7 @@ The rule: renew it unless the user seeded it with something reproducible. A seed
 nothing (the library asks the kernel), when the call's own expression asks the clock, the kernel or the process id
 (`callsite`), when the value was drawn from `os.urandom` during this init (which is also what `secrets` and `uuid4`
 use), or when it is the time. Every doubt counts as reproducible: a stream that a user wanted and lost is a wrong
-result nobody sees; a generator left alone is reported.
+result that is not noticed; a generator left alone is reported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CLOCK_SLACK_S: Final = 60
 _REMEMBERED: Final = 65_536
 _SHORTEST: Final = 4
-"""Bytes: a shorter draw equals somebody's constant too easily to prove anything."""
+"""Bytes: a shorter draw equals some constant too easily to prove anything."""
 _LONGEST: Final = 64 * 1024
 """Bytes or characters: a longer value is not looked at."""
 _LONGEST_TIME: Final = 40
@@ -34,7 +34,7 @@ _DEPTH: Final = 3
 
 
 class _DrawnValues:
-    """Hashes of what os.urandom gave out. Hashes, since many of these values are somebody's keys."""
+    """Hashes of the bytes that os.urandom gave out. Hashes, since many of them are keys."""
 
     def __init__(self) -> None:
         self._hashes: dict[int, None] = {}
@@ -138,7 +138,7 @@ def override(generator: Any, *, unique: bool) -> None:
 
 
 def overridden(*generators: Any) -> bool | None:
-    """What the user last said of any of these objects; None when nothing was said."""
+    """The user's last word on any of these objects (`keep`, `reseed`); None if there was none."""
     said = [unique for known, unique in _overrides if any(known is g for g in generators)]
     return said[-1] if said else None
 
@@ -183,7 +183,7 @@ def _is_a_time_of_this_init(seed: str | bytes | float) -> bool:
     earliest, latest = _started_s - _CLOCK_SLACK_S, time() + 1
     if any(earliest * unit <= number <= latest * unit for unit in (1, 10**3, 10**6, 10**9)):
         return True
-    # Of the monotonic clock only what cannot be a number somebody chose: many decimals, or nanoseconds.
+    # Of the monotonic clock only values that nobody would choose: many decimals, or nanoseconds.
     if type(number) is float:
         return _started_monotonic_s <= number <= monotonic() and (number * 10**6) % 1 != 0
     return bool(number > 10**9 and _started_monotonic_s * 10**9 <= number <= monotonic_ns())

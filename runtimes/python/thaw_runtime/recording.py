@@ -1,8 +1,8 @@
-"""What a traced function asks for, keeps and sends: the ears of `thaw check` in the function's process.
+"""Records what a traced function asks for, keeps and sends: the part of `thaw check` in the function's process.
 
 Only in a process whose start message says `trace`. Three kinds of records go to the agent as they happen, and from
-there to the host as log entries of their own source: *taps* (somebody asked a source of randomness, time or identity;
-who, and what he got), *globals* (what the function's modules hold when they are frozen) and *sent* (bytes that went
+there to the host as log entries of their own source: *taps* (a call of a source of randomness, time or identity: the
+caller and the result), *globals* (what the function's modules hold when they are frozen) and *sent* (bytes that went
 into a socket, before TLS). None of them changes what the function sees.
 """
 
@@ -51,14 +51,13 @@ _METHODS: Final = {
 """Methods by module and class: they reach instances that user code made."""
 _SENDING: Final = ("send", "sendall", "sendto", "sendmsg")
 _MOST: Final = 4096
-"""Records of taps in one process. What draws more draws the same kind of thing again."""
+"""Records of taps in one process. A function that draws more draws the same kind of value again."""
 _MOST_GLOBALS: Final = 2000
 _MOST_SENT: Final = 256 * 1024
 """Bytes that are recorded of all that a process sends."""
 _PIECE: Final = 16 * 1024
 _MOST_PARTS: Final = 1024
 """Buffers of one sendmsg(2): the kernel's own limit."""
-_FRAMES: Final = 80
 _OWN: Final = os.path.dirname(os.path.abspath(__file__)) + "/"
 _family: Final = _socket.socket.__dict__["family"].__get__
 
@@ -115,7 +114,7 @@ class Recorder:
                 self._tap_sending(module.SSLSocket, (*_SENDING, "write"))
 
     def asked(self, source: str, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Make the call; record who made it and what came of it. What the call asks in its turn is its own affair."""
+        """Make the call; record its caller and its result. Calls that it makes in its turn are not recorded."""
         if getattr(self._inside, "value", False):
             return call(*args, **kwargs)
         self._inside.value = True
@@ -141,19 +140,7 @@ class Recorder:
         """The nearest line of the function's own code that led here, else of a library in its bundle, else nothing."""
         if frame is not None and (plain.text(frame.f_code.co_filename) or "").startswith(_OWN):
             return ""  # thaw_runtime's own question
-        library = ""
-        for _ in range(_FRAMES):
-            if frame is None:
-                break
-            file = plain.text(frame.f_code.co_filename) or ""
-            if self._bundle.holds(file):
-                root = next(root for root in self._bundle.roots if file.startswith(root))
-                place = f"{file.removeprefix(root)}:{frame.f_lineno}"
-                if self._bundle.is_own(file):
-                    return place
-                library = library or place
-            frame = frame.f_back
-        return library
+        return self._bundle.line_of(frame)
 
     def _tap_sending(self, kind: type, methods: tuple[str, ...]) -> None:
         for method in methods:
@@ -223,7 +210,7 @@ def _bytes_of(part: Any) -> bytes:
 
 
 class _Tapped:
-    """Stands where a module's function stood: an object, so that it does not bind as a method in somebody's class."""
+    """Stands where a module's function stood: an object, so that it does not bind as a method in a class."""
 
     def __init__(self, call: Callable[..., Any], source: str, asked: Callable[..., Any]) -> None:
         functools.update_wrapper(self, call, updated=())

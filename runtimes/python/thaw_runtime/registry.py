@@ -1,4 +1,4 @@
-"""The fixers: what one is, how they are found, and how they are run before the snapshot and after the restore.
+"""The fixers: their interface, how they are found, and how they run before the snapshot and after the restore.
 
 A library's fixer is a module in `fixers/` **named as the library is imported**, with a `fixer = SomeFixer()` in it.
 It is loaded when the library is first imported and not before. A module whose name begins with an underscore belongs
@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from thaw_runtime import leftovers, plain, provenance
+from thaw_runtime import atfork, leftovers, plain, provenance
 from thaw_runtime.bundle import Bundle
 from thaw_runtime.diagnosis import Diagnosis
 from thaw_runtime.draw import Draw
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import ModuleType
 
+EX_SOFTWARE: Final = 70
+"""The exit status of a process that cannot be made unique (sysexits.h)."""
 Result = Literal["ok", "skipped", "failed", "absent"]
 _FOLDER: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixers")
 
@@ -41,7 +43,7 @@ class Absent(Exception):
 
 
 class Context:
-    """What a fixer is given at freeze: the objects it asked for, and the notes for the report."""
+    """A fixer's input at freeze: the objects it asked for, and the notes for the report."""
 
     def __init__(self, instances: dict[type, list[Any]]) -> None:
         self._instances = instances
@@ -86,11 +88,18 @@ class Fixer:
         """Before the snapshot. Raises `Absent`, `Unsupported`."""
 
     def remark(self, context: Context) -> None:
-        """After `freeze`: notes that have to be looked for. What this raises is counted and stops nothing."""
+        """After `freeze`: notes that have to be looked for. An error of it is counted and stops nothing."""
 
     def thaw(self, draw: Draw) -> str | None:
-        """After the restore. What it returns is the report's detail."""
+        """After the restore. The returned text is the report's detail."""
         raise NotImplementedError
+
+    def thaw_thread(self, draw: Draw) -> None:
+        """The same for what a library keeps for each thread: called in every other thread, before its next line.
+
+        Only for threads that live in the snapshot; the main thread has had `thaw`. It runs wherever the thread
+        happens to be, several threads' in any order, so it takes no lock and changes nothing of other threads'.
+        """
 
 
 class Entry:
@@ -151,25 +160,33 @@ class Registry:
         self._always = [name for name in names if name.startswith("_")]
         self._by_library = [name for name in names if not name.startswith("_")]
         self._finder = PostImport()
-        self._bundle = Bundle()
+        self.bundle = Bundle()
         self._notes: list[str] = []
+        self.frozen = False
         self.diagnosis = Diagnosis()
 
     def start(self) -> None:
         """Watch for imports. Nothing is loaded for a library that is not imported."""
-        if "*" not in self._skip:
+        if not self.is_off:
             provenance.start()
+            atfork.start()
         self._finder.install()
         for name in self._by_library:
             self._finder.watch(name, partial(self._load_for, name))
 
     @property
+    def is_off(self) -> bool:
+        """Are all fixers left out?"""
+        return "*" in self._skip
+
+    @property
     def notes(self) -> list[str]:
-        """What a person should know: what no fixer renews, and what the report could not look at."""
+        """Notes for a person: values that no fixer renews, and objects that the report could not look at."""
         return [*self._notes, *self.diagnosis.notes()]
 
     def freeze(self) -> None:
         """Find everything that will have to be renewed. Raises `ThawFailed` when an essential fixer cannot."""
+        self.frozen = True
         self._finder.remove()
         for name in self._always:
             self._load(name)
@@ -184,6 +201,7 @@ class Registry:
         with self.diagnosis.guard():
             self._remark(context)
         provenance.stop()
+        atfork.stop()
         self._rehearse()
         self._raise_for_essentials()
 
@@ -193,8 +211,35 @@ class Registry:
             entry.run(partial(fixer.thaw, draw))
         self._raise_for_essentials()
 
+    @property
+    def per_thread(self) -> bool:
+        """Is there anything that each thread has to renew for itself?"""
+        return any(type(fixer).thaw_thread is not Fixer.thaw_thread for _, fixer in self._active())
+
+    def thaw_thread(self, draw: Draw) -> None:
+        """Renew what libraries keep for the calling thread. Raises `ThawFailed`.
+
+        Nothing is reported: the report is long gone when an idle worker comes to this.
+        """
+        for entry, fixer in self._active():
+            try:
+                fixer.thaw_thread(draw)
+            except Exception as error:
+                if entry.essential:
+                    raise ThawFailed(
+                        f"a thread could not be made unique ({entry.name}: {plain.described(error)})"
+                    ) from error
+
+    def thaw_thread_or_end(self, draw: Draw) -> None:
+        """The same at a line of the function's own, where nothing may be raised: ends the process."""
+        try:
+            self.thaw_thread(draw.another())
+        except Exception as error:
+            os.write(2, f"thaw_runtime: {error}\n".encode(errors="replace"))
+            os._exit(EX_SOFTWARE)
+
     def report(self) -> list[dict[str, Any]]:
-        """What each fixer did, in the order in which they run."""
+        """Each fixer's result, in the order in which they run."""
         return [entry.report() for entry in self._entries.values()]
 
     def _rehearse(self) -> None:
@@ -211,7 +256,7 @@ class Registry:
                 entry.elapsed_us += took
 
     def _remark(self, context: Context) -> None:
-        """What only reports. Nothing of it can fail the publish: each part is guarded by itself."""
+        """The reports. None of them can fail the publish: each is guarded by itself."""
         for entry, fixer in self._active():
             with self.diagnosis.guard():
                 fixer.remark(context)
@@ -223,8 +268,8 @@ class Registry:
                     )
         self._notes = context.notes
         if provenance.recording():
-            self._notes += leftovers.notes(self._bundle, self.diagnosis)
-        self._bundle.forget()
+            self._notes += leftovers.notes(self.bundle, self.diagnosis, self._by_library)
+        self.bundle.forget()
 
     def _active(self) -> list[tuple[Entry, Fixer]]:
         entries = self._entries.values()

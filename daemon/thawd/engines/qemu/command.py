@@ -80,7 +80,7 @@ class Platform(Enum):
 
     @property
     def kernel_options(self) -> str:
-        """What the engine tells every guest kernel."""
+        """The engine's options for every guest kernel."""
         more = _TCG_KERNEL_OPTIONS if self is Platform.TCG else ()
         return " ".join((*_KERNEL_OPTIONS, *more))
 
@@ -91,7 +91,7 @@ class Platform(Enum):
 
 @frozen(kw_only=True)
 class Wiring:
-    """What differs between a snapshot's machine and its clones.
+    """The differences between a snapshot's machine and its clones.
 
     Descriptors are connected sockets that QEMU inherits: nothing to connect, so nothing to wait for and nothing left
     in the file system. `generation` is told to the kernel by the board (VMGENID), where the board can.
@@ -137,9 +137,9 @@ def _board(platform: Platform, spec: MachineSpec) -> list[str]:
 
 
 def _memory(spec: MachineSpec, wiring: Wiring) -> list[str]:
-    # A file, so that a snapshot need not write the memory. Shared: what the guest writes is in the file. Not shared: a
-    # clone's writes stay its own, and what it only reads all clones have once (loading takes 1.5 ms instead of 43, whatever
-    # the size).
+    # A file, so that a snapshot need not write the memory. Shared: the guest's writes go to the file. Not shared: a
+    # clone's writes stay its own, and pages that are only read exist once for all clones (loading takes 1.5 ms instead of
+    # 43, whatever the size).
     backend = f"memory-backend-file,id=ram,size={spec.memory_mib}M,mem-path={quote(wiring.memory)}"
     backend += ",share=on" if wiring.memory_shared else ",share=off"
     if wiring.memory_read_only:

@@ -193,7 +193,7 @@ class QemuEngine(Engine):
             )
         try:
             size = snapshot.memory.stat().st_size
-            # Of the image too: one that was removed takes with it what was made of it.
+            # Of the image too: a snapshot is of no use without the image that it was made with.
             for path in (snapshot.state, *snapshot.spec.files):
                 path.stat()
         except OSError as error:

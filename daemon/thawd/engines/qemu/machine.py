@@ -46,6 +46,10 @@ _BYTES_A_SECOND: Final = 1 << 40
 _DEATH_S: Final = 5.0
 _MIGRATION_S: Final = 30.0
 """For loading or saving the state of devices, some hundred KiB: 4 ms on an idle machine."""
+_LIFE_EVERY_S: Final = 5.0
+_LIFE_LIMIT_S: Final = 15.0
+"""How often a running machine's QEMU is asked whether it is there, and how long it may take to say so. Nobody waits for
+this answer, so a host that is very busy may take longer than for a command that somebody does wait for."""
 _GOES_ON: Final = frozenset({"running", "shutdown"})
 """States after an unasked STOP in which nothing has to be done: resumed meanwhile, or QEMU is about to exit."""
 _JIT_COUNTS: Final = re.compile(r"^TB (count|flush count) +(\d+)", re.MULTILINE)
@@ -124,7 +128,6 @@ class QemuMachine(Machine):
         return MachineStatistics(
             pid=self.pid,
             resident_bytes=memory["Rss"],
-            proportional_bytes=memory["Pss"],
             private_bytes=memory["Private_Dirty"],
             cpu_s=self._process.cpu_s(),
             timings_ms=dict(self.timings_ms),
@@ -148,13 +151,20 @@ class QemuMachine(Machine):
         return self._console.tail(4096)
 
     async def execute(
-        self, command: str, *, descriptor: int | None = None, **arguments: Any
+        self,
+        command: str,
+        *,
+        descriptor: int | None = None,
+        limit_s: float = ANSWER_S,
+        **arguments: Any,
     ) -> Any:
         """A QMP command; `MachineDied` says how the process ended and what it said last, or that it was silent."""
         try:
-            return await self._qmp.execute(command, descriptor=descriptor, **arguments)
+            return await self._qmp.execute(
+                command, descriptor=descriptor, limit_s=limit_s, **arguments
+            )
         except QmpSilence as error:
-            raise self._give_up(f"answer {command}", ANSWER_S) from error
+            raise self._give_up(f"answer {command}", limit_s) from error
         except MachineDied as error:
             raise await death(self._process, self._console, during=command) from error
 
@@ -178,6 +188,19 @@ class QemuMachine(Machine):
                 if event.name == "STOP" and self._running:
                     with suppress(EngineError):  # it died meanwhile: nothing to end
                         await self._end_if_stopped()
+
+    async def listen_for_life(self) -> None:
+        """End a machine whose QEMU says nothing any more while its guest is meant to run. Run by `open_machine`.
+
+        Whoever waits for the guest then hears of it, in whatever it was doing: init, hooks, an invocation.
+        """
+        while True:
+            await trio.sleep(_LIFE_EVERY_S)
+            if self._running:
+                try:
+                    await self.execute("query-status", limit_s=_LIFE_LIMIT_S)
+                except EngineError:
+                    return
 
     async def _end_if_stopped(self) -> None:
         status = (await self.execute("query-status"))["status"]
@@ -222,7 +245,7 @@ class QemuMachine(Machine):
         raise await death(self._process, self._console, during=command)
 
     def _give_up(self, what: str, limit_s: float) -> MachineDied:
-        """Kill a process that is silent: whoever waits for it or finds it in a pool must learn of it."""
+        """Kill a process that is silent, so that its callers and its pool learn of it."""
         _log.warning("machine.silent", pid=self.pid, what=what, limit_s=limit_s)
         self.kill()
         return MachineDied(
@@ -231,7 +254,7 @@ class QemuMachine(Machine):
 
 
 def _store(state: int, memory: Path, memory_mode: int, snapshot: Snapshot) -> None:
-    """Make what was saved durable and give it its final modes. In a worker thread, for fsync blocks."""
+    """Make the saved files durable and give them their final modes. In a worker thread, for fsync blocks."""
     os.fchmod(state, 0o400)
     os.fsync(state)
     descriptor = os.open(memory, os.O_RDONLY | os.O_CLOEXEC)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _RECEIVE_BYTES: Final = 64 * 1024
 _MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-"""A message of this size is no QMP; the largest replies (`query-qmp-schema`) have some hundred KiB."""
+"""A message of this size is not QMP; the largest replies (`query-qmp-schema`) have some hundred KiB."""
 _EVENT_BACKLOG: Final = 256
 
 
@@ -40,7 +40,7 @@ class QmpError(EngineError):
 
 
 class QmpProtocolError(EngineError):
-    """What came is not QMP."""
+    """The bytes that came are not QMP."""
 
 
 class QmpSilence(MachineDied):
@@ -196,7 +196,7 @@ class QmpClient:
     async def _send(self, data: bytes, descriptor: int | None) -> None:
         async with self._sending:
             if self._closed:
-                return  # while we waited for the lock; whoever waits for a reply has been told
+                return  # closed while we waited for the lock: the callers have been told
             rights = []
             if descriptor is not None:
                 rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]

@@ -131,6 +131,7 @@ async def open_machine(
                     restored=state is not None,
                 )
                 await nursery.start(machine.watch)
+                nursery.start_soon(machine.listen_for_life)
                 if state is not None:
                     await machine.load(state)
                     lap("load_ms")

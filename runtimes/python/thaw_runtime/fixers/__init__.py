@@ -21,4 +21,6 @@ A new one::
 
 
     fixer = LibraryFixer()
+
+A library that keeps a generator for each thread gets `thaw_thread` beside `thaw`: every other thread calls it.
 """

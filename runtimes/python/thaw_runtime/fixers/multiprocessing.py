@@ -22,6 +22,8 @@ class MultiprocessingFixer(Fixer):
 
     def freeze(self, context: Context) -> None:
         """Find the current process's configuration."""
+        if multiprocessing.process.parent_process() is not None:
+            raise Absent  # the key is what it shares with its parent
         if multiprocessing.process.active_children():
             context.note(
                 "multiprocessing: child processes are alive, so the authkey is kept: clones share it"

@@ -28,5 +28,9 @@ class UuidUtilsFixer(Fixer):
         uuid_utils.reseed_rng()
         return None
 
+    def thaw_thread(self, draw: Draw) -> None:
+        """The generator is a thread's own."""
+        uuid_utils.reseed_rng()
+
 
 fixer = UuidUtilsFixer()
