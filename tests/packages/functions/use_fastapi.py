@@ -46,5 +46,9 @@ def handler(event, context):
     return call("POST", "/orders", '{"tea": "green", "cups": 2}')
 
 
+# mangum looks for the event loop of the thread, which only the main one has.
+ONE_THREAD = True
+
+
 def unique():
     return {"a dependency's id": call("GET", "/id")[1]}
