@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from live import Daemon
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "packages.md"
-# Emulated processors import pandas for most of a minute, and share two real ones.
+# A publish and eight clones took 100 s on emulated processors that others kept busy.
 pytestmark = pytest.mark.timeout(900)
 CLONES = 8
 CLONES_IN_CI = 4
