@@ -75,6 +75,7 @@ class Collector:
         while True:
             self._nudged = trio.Event()
             try:
+                self._bundles.drop_uploads()
                 await trio.to_thread.run_sync(self._reserve.lay_in)
                 await self._free_bases()
                 await self._free_logs()

@@ -56,6 +56,7 @@ from thawd.publish.publisher import open_publisher
 from thawd.reserve import MACHINE_BYTES, Reserve
 from thawd.snapshots.base import BaseSnapshots
 from thawd.snapshots.store import SnapshotStore
+from thawd.telemetry.recent import RECENT
 from thawd.telemetry.systemd import activated_sockets
 
 if TYPE_CHECKING:
@@ -203,6 +204,7 @@ async def _build(
         collector = Collector(catalog, bundles, snapshots, bases, logs, reserve, fleet.code_in_use)
         tasks = await stack.enter_async_context(helpers())
         tasks.start_soon(collector.run)
+        tasks.start_soon(bundles.tidy)
 
         server = Server(guard=Guard(config.allowed_hosts))
         core = Core(
@@ -218,6 +220,7 @@ async def _build(
             region=config.region,
             account_id=config.account_id,
             health=lambda: {"engine": engine.name, "engine_identity": engine.identity},
+            recent_log=RECENT.events,
             statistics=lambda: {
                 "fleet": fleet.statistics(),
                 "invoker": invoker.statistics(),

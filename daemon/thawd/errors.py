@@ -44,6 +44,10 @@ class BundleError(ThawError):
     """A function's zip file cannot be used: too large, unsafe paths, not a zip."""
 
 
+class PackageRefused(BundleError):
+    """A deployment package that Lambda refuses too. `message` is Lambda's own, word for word; `hint` is ours."""
+
+
 class EngineError(ThawError):
     """The virtual machine monitor is missing, failed to start, or refused a command."""
 

@@ -437,7 +437,7 @@ def _error(body: bytes, otherwise: str) -> tuple[str, str]:
     # JSON can spell half a surrogate pair (os.fsdecode makes them), which the host refuses as no text.
     message = str(value.get("errorMessage") or otherwise)[:_LONGEST_MESSAGE]
     message = message.encode(errors="replace").decode()
-    if len(json.dumps(text)) > _LARGEST_BODY:
+    if len(text) > _LARGEST_BODY or len(json.dumps(text)) > _LARGEST_BODY:
         kind, trace = value.get("errorType"), value.get("stackTrace")
         cut: dict[str, Any] = {
             "errorMessage": message,

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "machine"))
 
 import cases
 import fixers
+import publishing
 from live import Daemon, create, publish
 
 from thawd.images.store import ImageStore
@@ -68,6 +69,7 @@ def main() -> None:
                         "warm": fixers.warm(),
                         "first in a clone": fixers.in_clones(client, arguments.restores),
                     },
+                    "large_package_s": publishing.measure(client),
                 }
         finally:
             daemon.stop()
@@ -184,6 +186,7 @@ def show(result: dict) -> None:
     for name in sorted(clone | warm, key=lambda name: (name == "total", name)):
         print(f"{name:16} {_whole(warm.get(name)):>10} {_whole(clone.get(name)):>20}")
     print(f"warm, all of them: {warm['total'] / fixers.BAR_US:.0%} of {fixers.BAR_US} us")
+    publishing.show(result["large_package_s"])
 
 
 def _whole(number: float | None) -> str:

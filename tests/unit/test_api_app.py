@@ -11,11 +11,12 @@ import pytest
 import trio
 from attrs import define, field, frozen
 from stand_ins import core
+from structlog.testing import capture_logs
 
 from thawd.api.app import build
 from thawd.catalog.models import State
 from thawd.catalog.store import Catalog
-from thawd.errors import BundleError, StorageError
+from thawd.errors import BundleError, PackageRefused, StorageError
 from thawd.http import Request, RequestRefused
 from thawd.invoke.outcome import Answered, NotRun, Reason
 from thawd.logs.book import LogBook
@@ -28,11 +29,20 @@ class Body:
     async def receive(self):
         return self.data.pop() if self.data else b""
 
+    def let_go(self, size):
+        pass
+
 
 @frozen
 class Bundle:
     code_sha256_base64: str = "c2hh"
     zip_size: int = 3
+
+
+@frozen
+class Upload:
+    code_sha256_base64: str = "c2hh"
+    size: int = 3
 
 
 @define
@@ -47,6 +57,19 @@ class Fakes:
 
     async def add(self, _):
         await trio.lowlevel.checkpoint()
+        if self.bundle_error:
+            raise self.bundle_error
+        return Bundle()
+
+    async def receive(self, pieces):
+        self.asked.append(("receive", b"".join([piece async for piece in pieces])))
+        if self.bundle_error:
+            raise self.bundle_error
+        return Upload()
+
+    async def adopt(self, code_sha256):
+        await trio.lowlevel.checkpoint()
+        self.asked.append(("adopt", code_sha256))
         if self.bundle_error:
             raise self.bundle_error
         return Bundle()
@@ -87,6 +110,7 @@ def call(fakes, tmp_path):
             publisher=fakes,
             invoker=fakes,
             health=lambda: {"engine": "fake"},
+            recent_log=lambda: [{"event": "daemon.ready", "took_ms": 1.5}],
             statistics=lambda: {"bundle": Bundle(), "paths": {Path("/a"), Path("/a")}},
         )
     )
@@ -153,6 +177,12 @@ async def test_health_and_statistics_are_plain_json(call, function):
     assert statistics["paths"] == ["/a"]
 
 
+async def test_the_daemons_last_events_are_told(call):
+    status, _, body = await call("GET", "/thaw/v1/log")
+
+    assert (status, body) == (200, {"events": [{"event": "daemon.ready", "took_ms": 1.5}]})
+
+
 async def test_a_bundle_error_is_the_clients(call, fakes):
     fakes.bundle_error = BundleError("Unzipped size must be smaller than 262144000 bytes")
     status, headers, body = await call("POST", FUNCTIONS, CREATE)
@@ -160,6 +190,94 @@ async def test_a_bundle_error_is_the_clients(call, fakes):
     assert (status, headers["x-amzn-errortype"]) == (400, "InvalidParameterValueException")
     assert body["message"] == "Unzipped size must be smaller than 262144000 bytes"
     assert fakes.catalog.functions() == []
+
+
+LARGE_UNZIPPED = "Unzipped size must be smaller than 262144000 bytes"
+
+
+async def test_what_lambda_refuses_too_is_refused_in_its_words_and_ours_go_to_the_log(call, fakes):
+    fakes.bundle_error = PackageRefused(LARGE_UNZIPPED, hint="It is 300 MB")
+    with capture_logs() as logged:
+        status, _, body = await call("POST", FUNCTIONS, CREATE)
+
+    assert (status, body["message"]) == (400, LARGE_UNZIPPED)
+    assert [(line["reason"], line["hint"]) for line in logged] == [(LARGE_UNZIPPED, "It is 300 MB")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"),
+    [
+        ("POST", FUNCTIONS, "CreateFunction"),
+        ("PUT", f"{FUNCTIONS}/f/code", "UpdateFunctionCode"),
+    ],
+)
+async def test_a_request_with_too_much_code_is_refused_as_aws_does_and_the_log_says_the_way_round(
+    call, function, method, path, operation
+):
+    with capture_logs() as logged:
+        status, headers, body = await call(method, path, bytes(70_167_212))
+
+    assert (status, headers["x-amzn-errortype"]) == (413, "RequestEntityTooLargeException")
+    assert body["message"] == (
+        f"Request must be smaller than 70167211 bytes for the {operation} operation"
+    )
+    (line,) = logged
+    assert "thaw function create" in line["hint"]
+    assert "/thaw/v1/code" in line["hint"]
+
+
+async def test_a_zip_over_50_mb_is_refused_as_aws_does(call):
+    zipped = base64.b64encode(bytes(52_428_801)).decode()
+    status, headers, body = await call("POST", FUNCTIONS, {**CREATE, "Code": {"ZipFile": zipped}})
+
+    assert (status, headers["x-amzn-errortype"]) == (413, "RequestEntityTooLargeException")
+    assert body["message"] == "Zipped size must be smaller than 52428800 bytes"
+
+
+async def test_an_upload_becomes_code_by_its_digest(call, fakes):
+    status, _, uploaded = await call("POST", "/thaw/v1/code", b"zip")
+
+    assert (status, uploaded) == (201, {"CodeSha256": "c2hh", "CodeSize": 3})
+
+    named = {"S3Bucket": "thaw", "S3Key": "c2hh"}
+    created, _, shape = await call("POST", FUNCTIONS, {**CREATE, "Code": named})
+    updated, *_ = await call("PUT", f"{FUNCTIONS}/f/code", named)
+
+    assert (created, shape["CodeSha256"], updated) == (201, "c2hh", 200)
+    assert fakes.asked == [("receive", b"zip"), ("adopt", "c2hh"), ("adopt", "c2hh")]
+
+
+async def test_an_upload_is_refused_in_full_words(call, fakes):
+    fakes.bundle_error = PackageRefused(LARGE_UNZIPPED, hint="It is 300 MB")
+    status, _, body = await call("POST", "/thaw/v1/code", b"zip")
+
+    assert (status, body["message"]) == (400, f"{LARGE_UNZIPPED}. It is 300 MB")
+
+
+async def test_an_upload_larger_than_anything_unzipped_could_be_is_refused_before_it_is_read(call):
+    status, headers, body = await call("POST", "/thaw/v1/code", b"", content_length="400000000")
+
+    assert (status, headers["x-amzn-errortype"]) == (413, "RequestEntityTooLargeException")
+    assert "262144000" in body["message"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"S3Bucket": "thaw"},
+        {"S3Bucket": "thaw", "S3Key": "c2hh", "S3ObjectVersion": "1"},
+        {"S3Bucket": "thaw", "S3Key": "c2hh", "ZipFile": "emlw"},
+        {"S3Bucket": "mine", "S3Key": "c2hh"},
+    ],
+)
+async def test_code_that_lies_elsewhere_is_refused_with_the_ways_round(call, fakes, named):
+    status, _, body = await call("POST", FUNCTIONS, {**CREATE, "Code": named})
+
+    assert (status, fakes.asked) == (400, [])
+    assert "S3Bucket" in body["message"]
+    if named["S3Bucket"] == "mine":
+        assert "ZipFile only" in body["message"]
+        assert "POST the zip to /thaw/v1/code" in body["message"]
 
 
 @pytest.mark.parametrize("text", ["%%%", "YQ", "Y Q=="])

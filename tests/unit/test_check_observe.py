@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from core import running_core, version
 
-from thaw_check.clones import Verdict, compare, exchange
+from thaw_check.clones import ColdStart, Observed, Verdict, compare, exchange
+from thaw_check.clones.observation import Freeze
 from thaw_check.clones.page import findings, sections
 from thawd.catalog.models import ApplyOn
 from thawd.cli.clones import report_of
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trio.testing import MockClock
-
-    from thaw_check.clones import Observed
 
 EVENTS = [{}, {"n": 1}]
 
@@ -231,3 +230,41 @@ def test_the_log_of_a_check_is_nobodys(tmp_path: Path) -> None:
     host.open_log(version(), kept=False).write("line", at_s=0)
 
     assert list(book.tail("f", "1", 10)) == []
+
+
+def test_an_end_within_the_function_is_named_once_whatever_port_the_kernel_chose() -> None:
+    def start(*far: str) -> ColdStart:
+        return ColdStart((), freeze=Freeze(init_ms=0.0, connections=far))
+
+    database = "10.0.0.5:50051"
+    seen = Observed(
+        engine="fake",
+        events=(),
+        starts=(
+            start(database, database, "127.0.0.1:50052", "127.0.0.1:40001", "127.0.0.1:40002"),
+            start(database, "127.0.0.1:50052", "127.0.0.1:40003", "::1:60999"),
+        ),
+    )
+
+    said = [found.what for found in findings(seen) if found.rule == "HOOK004"]
+    assert said == [
+        database,
+        "127.0.0.1:50052",
+        "127.0.0.1, within the function",
+        "::1, within the function",
+    ]
+    (line,) = next(one for one in sections(seen, None) if one.title.startswith("Stale")).lines
+    assert line == (
+        "connections shut before the snapshot: 10.0.0.5:50051 (2 of them), 127.0.0.1:50052, "
+        "127.0.0.1, within the function (2 of them), ::1, within the function"
+    )
+
+
+async def test_a_start_that_wanted_a_network_says_that_there_is_none(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    failed = FakeFunction(init_error="socket.gaierror")
+    start, *_ = (await observed(tmp_path, failed)).starts
+
+    assert "socket.gaierror: init went wrong" in start.freeze.failure
+    assert "Guests have no network yet" in start.freeze.failure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import socketserver
 import sys
 import threading
@@ -31,9 +32,12 @@ class FakeDaemon:
     versions: dict = field(factory=dict)
     log: list = field(factory=list)
     requests: list = field(factory=list)
+    uploads: dict = field(factory=dict)
     pending_polls: int = 0
     """How often a new version says Pending before it settles."""
     fail_publish: bool = False
+    why: str = ""
+    """Follows Lambda's sentence in the StateReason of a version that fails."""
     answer: tuple = (200, {}, b'{"ok": true}')
     """What an invocation gives: status, headers, body."""
 
@@ -46,6 +50,10 @@ class FakeDaemon:
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         path = parts.path.split("/")[1:]
         self.requests.append((method, parts.path, query, dict(headers), body))
+        if path == ["thaw", "v1", "code"]:
+            assert headers["content-type"] == "application/zip"
+            self.uploads["dXA="] = len(body)
+            return 201, {}, b'{"CodeSha256": "dXA=", "CodeSize": 1}'
         if path[0] == "thaw":
             lines = self.log[-int(query["lines"]) :]
             text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -82,13 +90,19 @@ class FakeDaemon:
             "Version": "$LATEST",
             "State": "Active",
             "LastUpdateStatus": "Successful",
-            "CodeSize": len(base64.b64decode(request["Code"]["ZipFile"])),
+            "CodeSize": self._size(request["Code"]),
             "CodeSha256": "c2hh",
             "LastModified": "2026-01-02T03:04:05.000+0000",
             "RevisionId": "r1",
         }
         del self.functions[name]["Code"]
         return 201, {}, json.dumps(self.functions[name]).encode()
+
+    def _size(self, code):
+        if "S3Key" in code:
+            assert code == {"S3Bucket": "thaw", "S3Key": code["S3Key"]}
+            return self.uploads[code["S3Key"]]
+        return len(base64.b64decode(code["ZipFile"]))
 
     def _one(self, method, name, what, query, body):
         function = self.functions[name]
@@ -132,7 +146,7 @@ class FakeDaemon:
             version.update(
                 State="Failed",
                 StateReasonCode="FunctionError",
-                StateReason="An error occurred during function initialization.",
+                StateReason=f"An error occurred during function initialization.{self.why}",
             )
         else:
             version.update(
@@ -223,6 +237,16 @@ def hello(daemon, code, thaw):
 
 
 class TestFunction:
+    def test_code_over_50_mb_zipped_is_uploaded_and_then_named(self, daemon, code, thaw):
+        (code / "model.bin").write_bytes(os.urandom(60 << 20))
+        created = thaw("function", "create", "hello", "--code", code)
+        updated = thaw("function", "update", "hello", "--code", code)
+
+        assert [created[0], updated[0]] == [0, 0], (created, updated)
+        assert daemon.uploads["dXA="] > 60 << 20
+        puts = [json.loads(body) for method, *_, body in daemon.requests if method == "PUT"]
+        assert puts == [{"S3Bucket": "thaw", "S3Key": "dXA="}]
+
     def test_create_sends_the_whole_function(self, daemon, code, thaw):
         status, out, err = thaw(
             "function", "create", "hello", "--code", code, "--memory", 256, "--timeout", 9,
@@ -368,6 +392,30 @@ class TestPublish:
             "Correct it and publish again: thaw publish hello --code PATH\n"
         )
         assert hello.requests[-1][2] == {"lines": "20", "follow": "false", "version": "1"}
+
+    def test_of_a_log_whose_messages_are_tracebacks_the_last_lines_are_shown(self, hello, thaw):
+        hello.fail_publish = True
+        calls = "".join(f"  line {number}\n" for number in range(1000))
+        hello.log = [
+            {"message": f"Traceback (most recent call last):\n{calls}RecursionError: deep"}
+        ]
+        _, _, err = thaw("publish", "hello")
+
+        assert len(err.splitlines()) == 24
+        assert "  RecursionError: deep\n  All of it: thaw logs hello:1\n" in err
+
+    def test_an_init_that_wanted_a_network_gets_told_that_there_is_none(self, hello, thaw):
+        hello.fail_publish = True
+        hello.why = " gaierror: [Errno -3] Temporary failure in name resolution (app.py, line 3)"
+        _, _, by_reason = thaw("publish", "hello")
+        hello.why = " SystemExit: 1"
+        hello.log = [{"message": "getaddrinfo EAI_AGAIN example.com"}]
+        _, _, by_log = thaw("publish", "hello")
+        hello.log = [{"message": "no such key: network"}]
+        _, _, neither = thaw("publish", "hello")
+
+        told = "Guests have no network yet: nothing but 127.0.0.1 can be reached"
+        assert [told in err for err in (by_reason, by_log, neither)] == [True, True, False]
 
     def test_a_failure_as_json_has_the_log_in_it(self, hello, thaw):
         hello.fail_publish = True

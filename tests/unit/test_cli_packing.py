@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from thawd.cli.packing import bundle
+from thawd.cli.packing import bundle, sent
 from thawd.errors import BundleError
 
 
@@ -107,3 +107,38 @@ def test_nothing_to_pack(tmp_path):
         bundle(tmp_path / "missing")
     with pytest.raises(BundleError, match="is not a zip file"):
         bundle(tmp_path / "bad.zip")
+
+
+def test_a_folder_over_the_limit_is_refused_with_its_size_before_it_is_packed(folder):
+    with (folder / "pkg" / "model.bin").open("wb") as file:
+        file.truncate(300_000_000)
+
+    with pytest.raises(BundleError) as caught:
+        bundle(folder)
+
+    assert caught.value.message == "Unzipped size must be smaller than 262144000 bytes"
+    assert "It is 300000022 bytes (300.0 MB). The largest: pkg (300.0 MB)" == caught.value.hint
+
+
+def test_a_zip_over_the_limit_is_refused_with_its_size(tmp_path):
+    with zipfile.ZipFile(tmp_path / "f.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.bin", bytes(262_144_001))
+
+    with pytest.raises(BundleError, match=r"It is 262144001 bytes \(262.1 MB\)"):
+        bundle(tmp_path / "f.zip")
+
+
+def test_a_small_zip_goes_with_the_request_and_a_large_one_before_it(tmp_path):
+    class Client:
+        def upload_code(self, path):
+            return f"digest of {path.name}"
+
+    zip_file = tmp_path / "f.zip"
+    zip_file.write_bytes(b"zip")
+
+    assert sent(Client(), zip_file) == {"ZipFile": "emlw"}
+
+    with zip_file.open("wb") as file:
+        file.truncate(60_000_000)
+
+    assert sent(Client(), zip_file) == {"S3Bucket": "thaw", "S3Key": "digest of f.zip"}

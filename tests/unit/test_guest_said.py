@@ -71,3 +71,62 @@ def test_half_a_surrogate_pair_becomes_text():
     body = '{"errorType": "\\udcff", "errorMessage": "\\udcff.txt"}'
 
     assert said.cause(body, otherwise="?") == "?: ?.txt"
+
+
+@given(st.text(), st.integers(200, 5000))
+def test_what_fits_is_shown_as_it_is_and_all_else_is_bounded(value, longest):
+    shown = said.shortened(value, longest=longest)
+
+    assert len(shown) <= longest
+    if len(value) <= longest and len(value.splitlines()) <= 20:
+        assert shown == said.text(value)
+
+
+def test_of_a_long_traceback_the_beginning_and_the_useful_end_are_kept():
+    calls = "\n".join(f'  File "app.py", line {number}' for number in range(1000))
+    shown = said.shortened(f"Import failed:\n{calls}\nOSError: libfoo.so is missing")
+
+    lines = shown.splitlines()
+    assert lines[0] == "Import failed:"
+    assert lines[3] == "[... 987 lines left out ...]"
+    assert lines[-1] == "OSError: libfoo.so is missing"
+    assert len(lines) == 16
+
+
+def test_of_one_long_line_the_middle_goes():
+    shown = said.shortened("Error: " + "x" * 10_000 + " at app.py, line 3")
+
+    assert len(shown) == 4000
+    assert shown.startswith("Error: xxx")
+    assert "characters left out" in shown
+    assert shown.endswith("x at app.py, line 3")
+
+
+def test_a_long_message_keeps_the_place_it_came_from():
+    body = {"errorType": "E", "errorMessage": "m" * 9000, "stackTrace": ["  app.py, line 3\n"]}
+
+    assert said.cause(json.dumps(body), otherwise="?").endswith("m (app.py, line 3)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",
+        "OSError: [Errno 101] Network is unreachable",
+        "Error: getaddrinfo EAI_AGAIN dynamodb.us-east-1.amazonaws.com",
+        "connect ENETUNREACH 10.0.0.5:5432",
+        'EndpointConnectionError: Could not connect to the endpoint URL: "https://sts.amazonaws.com/"',
+        "dial tcp: lookup example.com: no such host",
+        "java.net.UnknownHostException: example.com",
+        "httpx.ConnectTimeout: timed out",
+    ],
+)
+def test_whoever_looked_for_a_network_is_told_that_there_is_none(text):
+    assert "Guests have no network yet" in said.network_hint("INIT_START", text)
+
+
+@pytest.mark.parametrize(
+    "text", ["KeyError: 'network'", "ConnectionRefusedError: 127.0.0.1:8080", ""]
+)
+def test_other_failures_are_not_put_down_to_the_network(text):
+    assert said.network_hint(text) == ""

@@ -733,6 +733,46 @@ async def test_a_slow_body_gives_its_share_of_the_budget_to_a_faster_one(start, 
     assert server.statistics().held_bytes == 0
 
 
+async def test_a_body_that_is_put_away_piece_by_piece_may_be_larger_than_what_all_may_hold(start):
+    async def app(request):
+        size = 0
+        async for piece in request.stream(limit=100_000, kept=False):
+            assert server.statistics().held_bytes == len(piece)
+            size += len(piece)
+        return Response(200, b"%d" % size)
+
+    server, connect = await start(app, held_bytes=5000)
+    client = await connect()
+    for _ in range(2):
+        await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n")
+        for _ in range(90):
+            await client.send(b"x" * 1000)
+            await trio.testing.wait_all_tasks_blocked()
+
+        assert (await client.answer())[2] == b"90000"
+    assert server.statistics().held_bytes == 0
+
+
+async def test_a_body_that_holds_nothing_is_not_ended_for_one_that_needs_room(
+    start, autojump_clock
+):
+    async def app(request):
+        kept = request.raw_path != "/away"
+        return Response(200, b"".join([p async for p in request.stream(kept=kept)]))
+
+    _, connect = await start(app, held_bytes=100)
+    slow, large = await connect(), await connect()
+    await slow.send(b"POST /away HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n" + b"x" * 80)
+    await trio.sleep(2)
+    await large.send(post(b"y" * 101))
+
+    assert (await large.answer())[0] == 503
+
+    await slow.send(b"x" * 19)
+
+    assert (await slow.answer())[::2] == (200, b"x" * 99)
+
+
 async def test_a_client_waits_while_there_is_no_descriptor_for_it(
     nursery, sock_path, autojump_clock
 ):

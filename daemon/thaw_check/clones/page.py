@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from thaw_check.findings import Finding, Level, Rule, Section
@@ -56,6 +57,9 @@ _STALE: Final = Rule(
 )
 _CACHED: Final = " was made unique at init"
 """How thaw_runtime's notes on globals read (`leftovers.cached_values`)."""
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+_EPHEMERAL: Final = range(32768, 61000)
+"""Ports that the kernel gives to who connects (Linux, net.ipv4.ip_local_port_range)."""
 _IDLE: Final = frozenset({"absent", "skipped"})
 """Results of fixers that did nothing."""
 RULES: Final = {
@@ -87,7 +91,7 @@ def findings(observed: Observed) -> Iterator[Finding]:
                     raised[_raised(answer.response, answer.error_type)] = None
     for text in raised:
         yield _finding(_HANDLER_FAILED, text, what=text.partition(":")[0])
-    for far in dict.fromkeys(far for start in observed.starts for far in start.freeze.connections):
+    for far in _far_ends([start.freeze for start in observed.starts]):
         yield _finding(_STALE, far, what=far)
 
 
@@ -184,15 +188,39 @@ def _fixers(wakes: Sequence[Wake]) -> Section:
 
 
 def _stale(freezes: Sequence[Freeze], wakes: Iterable[Wake]) -> Iterator[str]:
-    far = dict.fromkeys(end for freeze in freezes for end in freeze.connections)
+    far = _far_ends(freezes)
     if far:
-        yield f"connections shut before the snapshot: {', '.join(far)}"
+        named = (f"{end} ({count} of them)" if count > 1 else end for end, count in far.items())
+        yield f"connections shut before the snapshot: {', '.join(named)}"
     behind = [wake.clock_off_ms for wake in wakes]
     if behind:
         yield f"the clock was {max(behind)} ms behind when a clone woke, and was set before any of its code ran"
     # Values that hooks renewed need no line; the others are among the findings.
     notes = dict.fromkeys(note for freeze in freezes for note in freeze.notes)
     yield from (note for note in notes if _CACHED not in note)
+
+
+def _far_ends(freezes: Sequence[Freeze]) -> dict[str, int]:
+    """Where the connections went that were shut, and how many of one start at most.
+
+    A connection within the function has two ends, and the port of one is whatever the kernel had left: another in each
+    start, and no name for anybody.
+    """
+    everywhere: set[str] = set()
+    if len(freezes) > 1:
+        everywhere = set.intersection(*(set(freeze.connections) for freeze in freezes))
+    most: Counter[str] = Counter()
+    for freeze in freezes:
+        most |= Counter(
+            end if end in everywhere else _without_a_chance_port(end) for end in freeze.connections
+        )
+    return dict(most)
+
+
+def _without_a_chance_port(end: str) -> str:
+    host, _, port = end.rpartition(":")
+    chance = port.isdecimal() and int(port) in _EPHEMERAL and host in _LOOPBACK
+    return f"{host}, within the function" if chance else end
 
 
 def _raised(response: object, error_type: str) -> str:

@@ -8,7 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .state import Mode
-from .values import UNKNOWN, Thing, Value, const, inside, iterated, join, keys, listed, slot_of
+from .values import (
+    UNKNOWN,
+    Const,
+    Thing,
+    Value,
+    const,
+    inside,
+    iterated,
+    join,
+    keys,
+    listed,
+    slot_of,
+)
 
 if TYPE_CHECKING:
     from .state import Arguments, State
@@ -47,7 +59,13 @@ def made(name: str, arguments: Arguments) -> Value | None:
     if name in _EMPTY:
         return Value(ref=Thing("dict"))
     if name == "enumerate" and first is not None:
-        return listed([listed([UNKNOWN, each]) for each in iterated(first)], first.origins)
+        return listed(
+            [
+                listed([Value(ref=Const(number)), each])
+                for number, each in enumerate(iterated(first))
+            ],
+            first.origins,
+        )
     if name == "zip":
         columns = [iterated(each) for each in arguments.positional]
         return listed([listed(row) for row in zip(*columns, strict=False)])

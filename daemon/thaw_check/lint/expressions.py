@@ -238,6 +238,9 @@ class Evaluator:
         thing = base.ref
         if not isinstance(thing, Thing):
             return base if isinstance(thing, Class) else Value(base.origins)
+        own = self._own(base, "__getitem__", Arguments((index,)), at)
+        if own is not base:
+            return own
         key = const(index)
         if thing.type == "os.environ":
             return foreign.environment(key, at)
@@ -336,12 +339,36 @@ class Evaluator:
 
     def rounds(self, source: ast.expr, frame: Frame) -> list[Value]:
         """What a loop over `source` meets: a few elements one by one, or all as one."""
-        value = self.value(source, frame)
+        value = self._own(
+            self.value(source, frame), "__iter__", Arguments(), frame.module.at(source)
+        )
         state = self.run.state
         found = iterated(value)
         if found and len(found) <= (ELEMENTS if state.loops == 0 else 4 if state.loops == 1 else 1):
             return found
         return [join(found) if found else self.element(value, UNKNOWN, frame.module.at(source))]
+
+    def _own(self, value: Value, method: str, arguments: Arguments, at: Location) -> Value:
+        """What an object's own `method` gives, where its class is known to have one; otherwise the object."""
+        cls = value.ref.cls if isinstance(value.ref, Thing) else None
+        if cls is None or not any(method in each.attrs for each in cls.lineage()):
+            return value
+        bound = self.attribute(value, method, at, cls.module)
+        return self.run.apply(bound, arguments, at, cls.module)
+
+    def entered(self, value: Value, at: Location) -> Value:
+        """What `with value as` binds."""
+        for method in ("__enter__", "__aenter__"):
+            found = self._own(value, method, Arguments(), at)
+            if found is not value:
+                return found
+        return value
+
+    def left(self, value: Value, at: Location) -> None:
+        """What the end of a `with` block does of the object's own."""
+        nothing = Arguments((UNKNOWN, UNKNOWN, UNKNOWN))
+        for method in ("__exit__", "__aexit__"):
+            self._own(value, method, nothing, at)
 
     # Calls
 
@@ -377,8 +404,11 @@ class Evaluator:
         positional, rest = [], []
         keywords = {}
         for argument in node.args:
-            if isinstance(argument, ast.Starred):
-                rest.append(Value(contents(self.value(argument.value, frame))))
+            given = self.value(argument.value, frame) if isinstance(argument, ast.Starred) else None
+            if given is not None and 0 < len(iterated(given)) <= ELEMENTS:
+                positional += iterated(given)
+            elif given is not None:
+                rest.append(Value(contents(given)))
             else:
                 positional.append(self.value(argument, frame))
         for keyword in node.keywords:

@@ -311,9 +311,13 @@ def _cached(run: Run) -> Iterator[Finding]:
     for function in list(run.state.functions):
         if not _keeps_results(function, run):
             continue
+        filled = id(function.node) in run.state.executed
+        kinds = _CACHED_KINDS | {Kind.LOOKUP} if filled else _CACHED_KINDS
+        if filled and fetches.kind_of(_words(function.name)):
+            kinds |= {Kind.FETCHED}
         result = run.result_of(function)
         for origin in sorted(result.origins, key=lambda o: (o.at, o.source)):
-            if origin.kind in _CACHED_KINDS and origin.at.path == function.module.path:
+            if origin.kind in kinds and origin.at.path == function.module.path:
                 message = f"{RULES['SNAP013'].summary}: `{function.name}` returns `{origin.source}`"
                 yield _finding(
                     "SNAP013", origin.at, message, origin.source, function.name, related=origin.via

@@ -1,6 +1,6 @@
 """The border to a parser that knows the syntax of every Python: libcst's tree in, nodes of the host's `ast` out.
 
-Syntax that is newer than the oldest host becomes the nearest older node: see `syntax.lowered`, whose result for the
+Syntax that is newer than the oldest host becomes the nearest older node: see `older.lowered`, whose result for the
 host's own tree is the same. Only `syntax` imports this module, and only when it must: libcst takes a third of a second
 to load, and thirty times as long as `ast` to parse.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import threading
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -29,8 +30,17 @@ _NESTING: Final = re.compile(
 )
 """All that can make the parser call itself: each occurrence may be one level more."""
 _BRACKET: Final = re.compile(r"[()\[\]{}]")
-_BRACKETS: Final = 400
-"""Python itself stops at 200. The parser's time grows with the square of the depth."""
+_BRACKETS: Final = 200
+"""As many as Python itself bears. The parser's time grows with the square of the depth."""
+_RUNS: Final = re.compile(
+    r"(?:\b(?:not|await)\s+|\blambda\b[^:\n]{0,40}:\s*){200}"
+    r"|(?:\[[^\[\]\n]{0,40}\]|\([^()\n]{0,40}\)|\.\w{1,40}){300}"
+    r"|(?:\bif\b[^\n:]{0,60}\belse\b[^\n:]{0,20}){200}"
+    r"|(?:[-+~] ?){1000}"
+)
+"""What no person writes, and takes the parser minutes."""
+_FRAMES: Final = 10_000
+"""Of Python's own. A long chain of `elif` takes six a branch to be placed."""
 _STACK_A_LEVEL: Final = 16 << 10
 """Bytes. A level of brackets was measured to take at most 8 KiB (libcst 1.9, x86-64)."""
 _STACK: Final = 16 << 20
@@ -64,7 +74,7 @@ def tree_of(text: str) -> ast.Module:
     """
     # The parser is native and recursive: where the stack ends, the process would.
     stack = _STACK + _STACK_A_LEVEL * len(_NESTING.findall(text))
-    if stack > _STACK_LIMIT or _deepest(text) > _BRACKETS:
+    if stack > _STACK_LIMIT or _deepest(text) > _BRACKETS or _RUNS.search(text):
         raise Unreadable("it is nested too deeply")
     result: list[ast.Module | BaseException] = []
 
@@ -74,15 +84,17 @@ def tree_of(text: str) -> ast.Module:
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             result.append(error)
 
-    before = threading.stack_size(stack & ~0xFFFF)
+    before, frames = threading.stack_size(stack & ~0xFFFF), sys.getrecursionlimit()
     try:
+        sys.setrecursionlimit(max(frames, _FRAMES))
         thread = threading.Thread(target=work, name="parser")
         thread.start()
+        thread.join()
     except (RuntimeError, MemoryError) as error:
         raise Unreadable("it is nested too deeply") from error
     finally:
         threading.stack_size(before)
-    thread.join()
+        sys.setrecursionlimit(frames)
     (found,) = result
     if isinstance(found, BaseException):
         raise found
@@ -109,7 +121,7 @@ def _parsed(text: str) -> ast.Module:
         raise Unreadable("invalid syntax", line, error.raw_column + 1) from error
     except (SyntaxError, ValueError) as error:  # of a literal
         raise Unreadable(str(error)) from error
-    except (RecursionError, MemoryError) as error:
+    except (RecursionError, MemoryError, KeyError) as error:  # KeyError: of a place behind the end
         raise Unreadable("it is nested too deeply") from error
 
 

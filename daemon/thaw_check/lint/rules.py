@@ -212,9 +212,10 @@ _RULES: Final = (
         "SNAP008",
         "thread-started",
         _WARNING,
-        "A thread, timer or worker is started at init",
+        "A thread, timer, worker or process is started at init",
         why="It is in the snapshot in the middle of its work, and goes on in every clone: what it was about to send "
-        "is sent by each, and its timers wait as if no time had passed.",
+        "is sent by each, and its timers wait as if no time had passed. Hooks and fixers run in the function's own "
+        "process: the random generators of a child process are the same in all clones.",
         fix="Start it in a function under @register_after_restore, or stop it before the snapshot.",
         bad="""
             import threading
@@ -329,7 +330,8 @@ _RULES: Final = (
         _WARNING,
         "A cached function returns something unique or of its time",
         why="If a warm-up or init calls it before the snapshot, the one result is in every clone.",
-        fix="Do not cache it; or clear the cache after restore: register_after_restore(name.cache_clear).",
+        fix="Do not cache it; or clear the cache after restore: register_after_restore(name.cache_clear). A cache with "
+        "a lifetime is in order as long as init does not fill it: its time begins again at each restore.",
         bad="""
             import functools
             import uuid

@@ -69,6 +69,9 @@ class Scopes:
             case Thing() as thing:
                 if restoring and name == "<?>":
                     thing.renewed.update(thing.attrs)
+                elif restoring and name.startswith("[*"):
+                    # By a key that is not known, or by a slice: of a loop over all of them, most likely.
+                    thing.renewed.update(each for each in thing.attrs if each.startswith("["))
                 elif restoring:
                     self._note_reopened(thing.attrs.get(name), value, name, at, module)
                     thing.renewed.add(name)

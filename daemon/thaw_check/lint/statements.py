@@ -151,13 +151,16 @@ class Executor:
         entered = []
         for item in node.items:
             opened = self.evaluator.value(item.context_expr, frame)
-            entered.append(opened)
+            at = frame.module.at(item.context_expr)
+            entered.append((opened, at))
+            opened = self.evaluator.entered(opened, at)
             if item.optional_vars is not None:
                 # What a TemporaryDirectory names is gone when the block is.
                 lasting = frozenset(o for o in opened.origins if o.kind is not Kind.TEMPORARY)
                 self.assign(item.optional_vars, None, evolve(opened, origins=lasting), frame)
         self.block(node.body, frame)
-        for opened in entered:
+        for opened, at in entered:
+            self.evaluator.left(opened, at)
             if isinstance(opened.ref, Thing):
                 self.run.state.end(opened.ref)
 

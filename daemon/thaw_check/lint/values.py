@@ -356,7 +356,8 @@ def keys(thing: Thing) -> list[Value]:
 
 def iterated(value: Value) -> list[Value]:
     """What a loop over `value` meets, one by one; empty if nobody can tell."""
-    if isinstance(value.ref, Thing):
-        found = keys(value.ref) if value.ref.type == "dict" else inside(value.ref)
-        return [each.plus(value.origins) for each in found]
-    return []
+    found: list[Value] = []
+    for ref in value.refs():
+        if isinstance(ref, Thing):
+            found += keys(ref) if ref.type == "dict" else inside(ref)
+    return [each.plus(value.origins) for each in found]

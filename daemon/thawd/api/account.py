@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define
 
+from .code import ZIP_LIMIT
 from .context import Api, answer
-from .functions import ZIP_LIMIT
 
 if TYPE_CHECKING:
     from thawd.http import Request, Response, Router

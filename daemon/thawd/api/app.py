@@ -11,6 +11,7 @@ from thawd.http import Request, RequestRefused, Response, Router
 
 from .account import Account
 from .arns import Arns
+from .code import Uploads
 from .context import Api
 from .development import Development
 from .errors import from_ours, refused, response
@@ -56,6 +57,6 @@ def build(core: Core) -> App:
     arns = Arns(region=core.region, account_id=core.account_id)
     api = Api(core, arns)
     router = Router()
-    for resource in (Functions, Versions, Invocations, Tags, Account, Health, Development):
+    for resource in (Functions, Versions, Invocations, Tags, Account, Health, Development, Uploads):
         resource(api).route(router)
     return App(arns, router)

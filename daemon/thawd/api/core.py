@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from thawd.catalog.store import Catalog
     from thawd.code.bundles import BundleStore
@@ -39,5 +39,7 @@ class Core:
     architectures: tuple[str, ...] = ("x86_64",)
     health: Callable[[], Mapping[str, Any]] = field(default=dict)
     """More about the daemon for `GET /thaw/v1/health`: engine, version."""
+    recent_log: Callable[[], Sequence[Mapping[str, Any]]] = field(default=list)
+    """The last events of the daemon's log (`telemetry.recent`) for `GET /thaw/v1/log`."""
     statistics: Callable[[], Mapping[str, Any]] = field(default=dict)
     """The parts' statistics (attrs objects or plain values) by name for `GET /thaw/v1/statistics`."""

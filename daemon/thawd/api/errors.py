@@ -12,7 +12,7 @@ from thawd.catalog.errors import (
     StaleRevision,
     StateConflict,
 )
-from thawd.errors import BundleError, CatalogError, ThawError
+from thawd.errors import BundleError, CatalogError, PackageRefused, ThawError
 from thawd.fleet.pool import NoCapacity
 from thawd.http import RequestRefused, Response
 from thawd.invoke.outcome import NotRun, Reason
@@ -152,6 +152,8 @@ def from_ours(error: ThawError, arns: Arns) -> ApiError:
                 "The operation cannot be performed at this time. "
                 f"The function is currently in the following state: {error.state}"
             )
+        case PackageRefused():
+            return invalid_parameter(error.message)
         case BundleError():
             return invalid_parameter(str(error))
         case CatalogError():

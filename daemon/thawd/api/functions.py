@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-from binascii import Error as Base64Error
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -13,10 +10,10 @@ from attrs import define, evolve
 from thawd.catalog.models import LATEST, Code, FunctionVersion, State
 from thawd.http import Request, Response, Router
 
+from .code import members_with_code, read_code, store
 from .context import Api, answer, marker, members_of, page_size, place
 from .errors import ApiError, invalid_parameter
 from .function_names import parse
-from .offload import off_the_loop
 from .settings import configured, read_architectures, read_settings, refuse_what_is_not_here
 from .shapes import configuration
 from .tags import read_tags
@@ -24,11 +21,6 @@ from .tags import read_tags
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from .validation import Members
-
-ZIP_LIMIT: Final = 52_428_800
-"""Bytes of a zip that may be uploaded directly (Lambda quotas)."""
-_CODE_BODY_LIMIT: Final = ZIP_LIMIT * 4 // 3 + (1 << 20)
 _PIECE: Final = 256 << 10
 
 
@@ -52,7 +44,7 @@ class Functions:
     async def create(self, request: Request) -> Response:
         """CreateFunction."""
         api, core = self._api, self._api.core
-        members = await members_of(request, limit=_CODE_BODY_LIMIT)
+        members = await members_with_code(request, "CreateFunction")
         members.require("FunctionName", "Role", "Code")
         text = members.text("FunctionName", low=1, high=140)
         settings = read_settings(members, core)
@@ -78,11 +70,11 @@ class Functions:
             ),
             settings,
         )
-        zip_file = await _zip_file(members.structure("Code"))
-        if zip_file is None:
+        given = await read_code(members.structure("Code"))
+        if given is None:
             raise invalid_parameter("Please provide a source for function code.")
         self._refuse_existing(ref.name)
-        code = await self._store(zip_file)
+        code = await store(api, given)
         version = core.catalog.create_function(evolve(draft, code=code), tags=tags)
         if publish:
             version = self._publish(ref.name)
@@ -143,7 +135,7 @@ class Functions:
     async def update_code(self, request: Request) -> Response:
         """UpdateFunctionCode."""
         api, core = self._api, self._api.core
-        members = await members_of(request, limit=_CODE_BODY_LIMIT)
+        members = await members_with_code(request, "UpdateFunctionCode")
         architectures = read_architectures(members, core.architectures)
         dry_run, publish = members.boolean("DryRun"), members.boolean("Publish")
         revision_id = members.text("RevisionId")
@@ -151,10 +143,10 @@ class Functions:
         refuse_what_is_not_here(members)
         latest = api.latest(request)
         name = latest.function_name
-        zip_file = await _zip_file(members)
-        if zip_file is None:
+        given = await read_code(members)
+        if given is None:
             raise invalid_parameter("Please provide a source for function code.")
-        code = await self._store(zip_file)
+        code = await store(api, given)
 
         def change(version: FunctionVersion) -> FunctionVersion:
             return evolve(version, code=code, architectures=architectures or version.architectures)
@@ -227,37 +219,6 @@ class Functions:
         """Refuse before the code is unpacked for nothing."""
         if self._api.core.catalog.has_function(name):
             raise ApiError("ResourceConflictException", 409, f"Function already exist: {name}")
-
-    async def _store(self, zip_file: bytes) -> Code:
-        bundle = await self._api.core.bundles.add(zip_file)
-        return Code(sha256=bundle.code_sha256_base64, size=bundle.zip_size)
-
-
-async def _zip_file(members: Members | None) -> bytes | None:
-    """The `ZipFile` member, decoded; None when there is none. Raises `ApiError`."""
-    if members is None:
-        return None
-    for name in ("S3Bucket", "S3Key", "S3ObjectVersion", "ImageUri", "SourceKMSKeyArn"):
-        if members.used(name):
-            raise invalid_parameter(
-                f"thawd takes code as ZipFile only: {name} is not supported. "
-                "With the AWS CLI: --zip-file fileb://function.zip"
-            )
-    text = members.text("ZipFile")
-    if text is None:
-        return None
-    try:
-        # Not ASCII is not base64 either.
-        data = await off_the_loop(partial(b64decode, validate=True), text.encode("ascii"))
-    except (Base64Error, ValueError):
-        raise invalid_parameter("ZipFile is not base64") from None
-    if len(data) > ZIP_LIMIT:
-        raise ApiError(
-            "RequestEntityTooLargeException",
-            413,
-            f"Zipped size must be smaller than {ZIP_LIMIT} bytes",
-        )
-    return data
 
 
 async def _pieces(path: trio.Path, size: int) -> AsyncIterator[bytes]:

@@ -25,6 +25,7 @@ class Health:
         """Add the operations to a router."""
         router.add("GET", "/thaw/v1/health", self.health)
         router.add("GET", "/thaw/v1/statistics", self.statistics)
+        router.add("GET", "/thaw/v1/log", self.log)
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002 - a handler
         """`{"status": "ok", "version": ..., "runtimes": [...], "region": ..., "account_id": ..., ...}`."""
@@ -45,6 +46,10 @@ class Health:
         core = self._api.core
         parts = {"catalog": core.catalog.statistics(), **core.statistics()}
         return answer({name: _plain(value) for name, value in parts.items()})
+
+    async def log(self, request: Request) -> Response:  # noqa: ARG002 - a handler
+        """`{"events": [...]}`: the daemon's last events, without what functions said and what is called after them."""
+        return answer({"events": _plain(list(self._api.core.recent_log()))})
 
 
 def _plain(value: Any) -> Any:

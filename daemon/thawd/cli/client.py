@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
 
 FUNCTIONS: Final = "/2015-03-31/functions"
 
+UPLOADS: Final = "thaw"
+"""The `S3Bucket` that code is in after `Client.upload_code`."""
+
 CONNECT_TIMEOUT_S: Final = 5.0
 """For a Unix socket this is the time a full accept queue is waited for."""
+
+_PIECE: Final = 1 << 20
 
 _HINTS: Final = {
     "ResourceNotFoundException": "See what there is: thaw function list",
@@ -214,6 +220,15 @@ class Client:
         """The daemon's own account of itself."""
         return self._json("GET", "/thaw/v1/health")
 
+    def statistics(self) -> dict[str, Any]:
+        """Figures of every part of the daemon."""
+        return self._json("GET", "/thaw/v1/statistics")
+
+    def recent_log(self) -> list[dict[str, Any]]:
+        """The last events of the daemon's own log, as far as a stranger may see them."""
+        events: list[dict[str, Any]] = self._json("GET", "/thaw/v1/log")["events"]
+        return events
+
     def start(
         self, name: str, qualifier: str | None, how: str, events: list[str], *, pings: int = 0
     ) -> dict[str, Any]:
@@ -235,6 +250,14 @@ class Client:
         path = f"/thaw/v1/functions/{quote(name, safe='')}/clones"
         body = {"events": events, "kernel_cloned": kernel_cloned, "fixers_off": fixers_off}
         return self._json("POST", path, query=_qualifier(qualifier), body=body)
+
+    def upload_code(self, path: Path) -> str:
+        """Send a zip as it is; returns its CodeSha256, the `S3Key` that CreateFunction and UpdateFunctionCode take."""
+        headers = {"content-type": "application/zip", "content-length": str(path.stat().st_size)}
+        with path.open("rb") as file:
+            pieces = iter(partial(file.read, _PIECE), b"")
+            answer = self._request("POST", "/thaw/v1/code", content=pieces, headers=headers)
+        return str(answer.json()["CodeSha256"])
 
     def code(self, name: str, qualifier: str | None = None) -> bytes:
         """The zip of a version's code."""
@@ -271,7 +294,7 @@ class Client:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        content: bytes | None = None,
+        content: bytes | Iterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         with self._borders():

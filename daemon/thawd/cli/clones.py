@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import base64
 import json
 import secrets
 import tempfile
@@ -20,7 +19,7 @@ from thawd.errors import BundleError, DaemonUnreachable
 
 from .arguments import FunctionName, check_json, function_name
 from .own_daemon import default_state, ensure_image, own_daemon
-from .packing import bundle
+from .packing import packed, sent
 from .session import connect
 from .system import require_linux
 from .waiting import until_settled
@@ -41,14 +40,14 @@ _MODULES: Final = ("lambda_function", "app", "handler", "main", "index", "functi
 
 def of_path(arguments: argparse.Namespace, path: Path, terminal: Terminal) -> Report:
     """Test what is in a file, a folder or a zip, as a function that is gone afterwards."""
-    code = bundle(path)
-    handler = arguments.handler or find_handler(code)
-    events = _events(arguments)
-    with (
-        _any_daemon(arguments, terminal) as client,
-        _function(client, arguments, code, handler, terminal) as name,
-    ):
-        return _tested(client, FunctionName(name), events, arguments, terminal)
+    with packed(path) as code:
+        handler = arguments.handler or find_handler(code)
+        events = _events(arguments)
+        with (
+            _any_daemon(arguments, terminal) as client,
+            _function(client, arguments, code, handler, terminal) as name,
+        ):
+            return _tested(client, FunctionName(name), events, arguments, terminal)
 
 
 def of_function(
@@ -78,9 +77,9 @@ def report_of(subject: str, observed: Observed) -> Report:
     )
 
 
-def find_handler(code: bytes) -> str:
+def find_handler(code: Path | bytes) -> str:
     """The handler in a bundle, by the names that handlers usually have. Raises `BundleError` when none is found."""
-    with zipfile.ZipFile(BytesIO(code)) as archive:
+    with zipfile.ZipFile(BytesIO(code) if isinstance(code, bytes) else code) as archive:
         modules = [
             name.removesuffix(".py")
             for name in archive.namelist()
@@ -173,7 +172,7 @@ def _any_daemon(arguments: argparse.Namespace, terminal: Terminal) -> Iterator[C
 
 @contextmanager
 def _function(
-    client: Client, arguments: argparse.Namespace, code: bytes, handler: str, terminal: Terminal
+    client: Client, arguments: argparse.Namespace, code: Path, handler: str, terminal: Terminal
 ) -> Iterator[str]:
     """A function of this code for the length of the test."""
     name = f"thaw-check-{secrets.token_hex(4)}"
@@ -183,7 +182,7 @@ def _function(
             "Runtime": runtimes.default().id,
             "Handler": handler,
             "Role": "arn:aws:iam::000000000000:role/thaw-check",
-            "Code": {"ZipFile": base64.b64encode(code).decode()},
+            "Code": sent(client, code),
             "MemorySize": arguments.memory,
             "Timeout": arguments.timeout,
             "Environment": {"Variables": dict(arguments.env)},

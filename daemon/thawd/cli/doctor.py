@@ -6,12 +6,14 @@ The exit status is 1 when something makes it impossible.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .arguments import add_socket
 from .client import find_socket
 from .diagnosis import Host, Status, as_json, examine
 from .exits import Exit
+from .report import report, write
 from .session import settings
 
 if TYPE_CHECKING:
@@ -26,6 +28,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_socket(parser)
     parser.add_argument(
+        "--report",
+        type=Path,
+        nargs="?",
+        const=Path("thaw-report.json"),
+        metavar="FILE",
+        help="also write all that helps others to help you, without secrets (default: %(const)s)",
+    )
+    parser.add_argument(
         "--probe",
         action="store_true",
         help="boot a guest on the hardware's virtualisation now, whatever is remembered of earlier tries",
@@ -36,8 +46,14 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Examine, and print one line a finding."""
     config = settings(arguments)
     socket = find_socket(arguments.socket, os.environ, config)
-    findings = examine(Host(config, socket, os.environ, probe=arguments.probe))
+    host = Host(config, socket, os.environ, probe=arguments.probe)
+    findings = examine(host)
     failed = any(finding.status is Status.FAIL for finding in findings)
+    if arguments.report is not None:
+        write(arguments.report, report(host, findings))
+        terminal.note(
+            f"Wrote {arguments.report}. No code, event or variable of a function is in it; read it before you send it"
+        )
     if terminal.json:
         terminal.value(as_json(findings))
         return Exit.NO if failed else Exit.OK

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from thawd import runtimes
 from thawd.errors import ImageError, ThawError
 
 from .arguments import add_common, add_socket, assignment, function_name, plain_function_name
 from .exits import Exit
-from .packing import bundle
+from .packing import packed, sent
 from .session import connect, settings
 from .waiting import until_settled
 
@@ -22,14 +21,15 @@ if TYPE_CHECKING:
     from .terminal import Terminal
 
 
+CODE_HELP: Final = "folder, zip or source file: up to 250 MB unzipped"
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = actions.add_parser("create", help="create a function from a folder or zip")
     create.add_argument("name", type=plain_function_name, metavar="NAME")
-    create.add_argument(
-        "--code", type=Path, required=True, metavar="PATH", help="folder, zip or source file"
-    )
+    create.add_argument("--code", type=Path, required=True, metavar="PATH", help=CODE_HELP)
     create.add_argument("--runtime", help="default: the one that `thaw image build` builds")
     create.add_argument(
         "--role", metavar="ARN", help="execution role (default: one that stands for any)"
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     update = actions.add_parser("update", help="change code or settings of $LATEST")
     update.add_argument("name", type=plain_function_name, metavar="NAME")
-    update.add_argument("--code", type=Path, metavar="PATH", help="folder, zip or source file")
+    update.add_argument("--code", type=Path, metavar="PATH", help=CODE_HELP)
     update.add_argument("--runtime")
     update.add_argument("--role", metavar="ARN")
     update.add_argument(
@@ -97,13 +97,13 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     return status
 
 
-def code_of(path: Path, terminal: Terminal) -> dict[str, str]:
-    """`--code` as the API takes it."""
+def code_of(path: Path, client: Client, terminal: Terminal) -> dict[str, str]:
+    """`--code` as the API takes it: what it holds, or where it was uploaded to."""
     with terminal.progress(f"Packing {path}") as progress:
         progress.update("reading")
-        content = bundle(path)
-        progress.update(f"{len(content) / 1e6:.1f} MB")
-    return {"ZipFile": base64.b64encode(content).decode()}
+        with packed(path) as zip_file:
+            progress.update(f"{zip_file.stat().st_size / 1e6:.1f} MB")
+            return sent(client, zip_file)
 
 
 def _configuration(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _create(arguments: argparse.Namespace, client: Client, terminal: Terminal) -
     arguments.role = arguments.role or f"arn:aws:iam::{account}:role/thaw"
     request = {
         "FunctionName": arguments.name,
-        "Code": code_of(arguments.code, terminal),
+        "Code": code_of(arguments.code, client, terminal),
         **_configuration(arguments),
     }
     if arguments.env:
@@ -204,7 +204,7 @@ def _update(arguments: argparse.Namespace, client: Client, terminal: Terminal) -
         client.update_configuration(name, change)
         updated = until_settled(client, terminal, name, None, title)
     if arguments.code is not None:
-        client.update_code(name, code_of(arguments.code, terminal))
+        client.update_code(name, code_of(arguments.code, client, terminal))
         updated = until_settled(client, terminal, name, None, title)
     _show(updated, terminal, f"Updated {name}. Versions keep what they were published with")
     return Exit.NO if updated.get("LastUpdateStatus") == "Failed" else Exit.OK

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thawd.guest.said import network_hint
+
 from .arguments import add_socket, check_json, function_name
 from .exits import Exit
 from .session import connect
@@ -75,6 +77,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         terminal.note(
             f"thaw: {name} failed ({answer.function_error}). Its log: thaw logs {shlex.quote(ran)}"
         )
+        if hint := network_hint(answer.payload.decode(errors="replace")):
+            terminal.note(hint)
         return Exit.NO
     return Exit.OK
 

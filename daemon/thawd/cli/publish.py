@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from thawd.errors import ThawError
+from thawd.guest.said import network_hint
 
 from .arguments import add_socket, plain_function_name
 from .exits import Exit
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     name = arguments.name
     with connect(arguments) as client:
         if arguments.code is not None:
-            client.update_code(name, code_of(arguments.code, terminal))
+            client.update_code(name, code_of(arguments.code, client, terminal))
             updated = until_settled(client, terminal, name, None, f"Updating {name}")
             if reason := failure_of(updated):
                 terminal.note(f"thaw: {name}: {reason}")
@@ -65,8 +66,13 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         terminal.note(f"thaw: {name}:{version}: {reason}")
         if log and not terminal.json:
             terminal.note("Its initialisation said:")
-            for entry in log:
-                terminal.note(f"  {str(entry.get('message', '')).rstrip()}")
+            lines = _lines(log)
+            for line in lines[-LOG_LINES:]:
+                terminal.note(f"  {line}")
+            if len(lines) > LOG_LINES:
+                terminal.note(f"  All of it: thaw logs {name}:{version}")
+        if hint := network_hint(reason, *(str(entry.get("message", "")) for entry in log)):
+            terminal.note(hint)
         terminal.note(f"Correct it and publish again: thaw publish {name} --code PATH")
         return Exit.NO
     return Exit.OK
@@ -78,3 +84,8 @@ def _init_log(client: Client, name: str, version: str) -> list[dict[str, Any]]:
         return list(client.logs(name, version=version, lines=LOG_LINES))
     except ThawError:
         return []
+
+
+def _lines(log: list[dict[str, Any]]) -> list[str]:
+    """The lines of a log whose messages may be whole tracebacks."""
+    return [line for entry in log for line in str(entry.get("message", "")).rstrip().splitlines()]

@@ -22,7 +22,7 @@ from thawd.environments.limits import StartTimeout
 from thawd.environments.restore import restored
 from thawd.environments.snapshot import Taken, take_snapshot
 from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
-from thawd.guest.said import cause
+from thawd.guest.said import cause, network_hint, shortened
 from thawd.invoke.run import exit_message
 
 if TYPE_CHECKING:
@@ -280,6 +280,8 @@ def _list(report: dict[str, Any], name: str) -> list[Any]:
 
 
 def _told(error: ThawError) -> str:
-    """A function's own failure in a line; the error's body is the runtime's, with type and message."""
+    """A function's own failure in a line, and what thawd knows of it; the error's body has type and message."""
     body = getattr(error, "body", "")
-    return cause(body, otherwise=str(error)) if body else str(error)
+    told = cause(body, otherwise=str(error)) if body else shortened(str(error))
+    hint = network_hint(told)
+    return f"{told}. {hint}" if hint else told

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, Final, TypeVar
 
 from thaw_agent import wire
@@ -18,6 +19,9 @@ MOST: Final = 2**53
 LONGEST_TEXT: Final = wire.MAX_PAYLOAD
 LONGEST_CAUSE: Final = 4000
 """Characters of an error that is shown to a person."""
+_FIRST_LINES: Final = 3
+_LAST_LINES: Final = 12
+_MOST_LINES: Final = 20
 _DEEPEST: Final = 16
 _MOST_MEMBERS: Final = 10_000
 _NEVER_NEGATIVE: Final = ("_us", "_bytes")
@@ -81,4 +85,43 @@ def cause(body: str | bytes, *, otherwise: str, error_type: str = "") -> str:
     trace = shape.get("stackTrace")
     last = f" ({str(trace[-1]).strip()})" if isinstance(trace, list) and trace else ""
     line = f"{kind}: {message}{last}" if kind else f"{message}{last}"
-    return text(line, longest=LONGEST_CAUSE)
+    return shortened(line)
+
+
+def shortened(value: str, *, longest: int = LONGEST_CAUSE) -> str:
+    """Text for a person: its beginning, which says what happened, and its end, which says why and where.
+
+    What is longer than a screen (a traceback of a thousand calls, a whole page as a message) loses its middle.
+    """
+    lines = text(value).splitlines() or [""]
+    if len(lines) > _MOST_LINES:
+        left_out = len(lines) - _FIRST_LINES - _LAST_LINES
+        lines[_FIRST_LINES:-_LAST_LINES] = [f"[... {left_out} lines left out ...]"]
+        value = "\n".join(lines)
+    if len(value) > longest:
+        mark = f" [... {len(value) - longest} characters left out ...] "
+        first = longest // 4
+        value = f"{value[:first]}{mark}{value[first + len(mark) - longest :]}"
+    return text(value, longest=longest)
+
+
+_WANTS_NETWORK: Final = re.compile(
+    r"""EAI_AGAIN | ENETUNREACH | EHOSTUNREACH
+    | Temporary\ failure\ in\ name\ resolution | Name\ or\ service\ not\ known | getaddrinfo\ failed | [Nn]o\ such\ host
+    | [Nn]etwork\ is\ (down|unreachable) | No\ route\ to\ host | [Hh]ost\ is\ unreachable
+    | EndpointConnectionError | Could\ not\ connect\ to\ the\ endpoint\ URL | ConnectTimeout | NameResolutionError
+    | gaierror | UnknownHostException | Could\ not\ contact\ DNS\ servers | Domain\ name\ not\ found
+    | DNS\ resolution\ failed | failed\ to\ lookup\ address""",
+    re.VERBOSE,
+)
+"""How the C library, Node.js, Java, Go and the clients of AWS and gRPC say that nothing beyond the machine answers."""
+
+NO_NETWORK: Final = (
+    "Guests have no network yet: nothing but 127.0.0.1 can be reached from a function. "
+    "Let it start without: connect at first use, or leave that out where a variable says so (--env)"
+)
+
+
+def network_hint(*said: str) -> str:
+    """`NO_NETWORK` when what a function said tells that it looked for a network; empty otherwise."""
+    return NO_NETWORK if any(_WANTS_NETWORK.search(one) for one in said) else ""

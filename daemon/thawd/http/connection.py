@@ -71,8 +71,10 @@ class Connection:
     peer: PeerCredentials | None
     local_host: str | None
     stage: Stage = Stage.IDLE
+    received_bytes: int = 0
+    """Bytes of the request's body, so far."""
     held_bytes: int = 0
-    """Bytes of the request's body, counted in the crowd's."""
+    """Those of them that the handler still holds, counted in the crowd's."""
     _since: float = field(factory=trio.current_time)
     _body_waited_s: float = 0.0
     _inbox: Inbox = field(init=False)
@@ -116,7 +118,7 @@ class Connection:
     def make_room(self) -> None:
         """End now, with at most a short answer to the client. Bytes that were held are released."""
         self._draining = True
-        self._let_go()
+        self.let_go(self.held_bytes)
         self._life.cancel()
 
     async def run(self) -> None:
@@ -153,9 +155,11 @@ class Connection:
         self.stage = stage
         self._since = trio.current_time()
 
-    def _let_go(self) -> None:
-        self.crowd.release(self.held_bytes)
-        self.held_bytes = 0
+    def let_go(self, size: int) -> None:
+        """The handler holds so many bytes of the body no more (`BodySource`)."""
+        size = min(size, self.held_bytes)  # all of it was given up where this connection made room
+        self.crowd.release(size)
+        self.held_bytes -= size
 
     # -----------------------------------------------------------------------------------------------------------------
     # Requests
@@ -242,6 +246,7 @@ class Connection:
             elif type(event) is h11.Data:
                 self.crowd.hold(self, len(event.data))
                 self.held_bytes += len(event.data)
+                self.received_bytes += len(event.data)
                 return bytes(event.data)
         return b""
 
@@ -259,7 +264,7 @@ class Connection:
         """
         limits = self.limits
         self._enter(Stage.BODY)
-        left_s = limits.body_s + self.held_bytes / limits.body_rate - self._body_waited_s
+        left_s = limits.body_s + self.received_bytes / limits.body_rate - self._body_waited_s
         with trio.move_on_after(min(limits.body_s, left_s)) as scope:
             piece = await self._inbox.take()
         self._body_waited_s = self.waited_s()
@@ -295,7 +300,8 @@ class Connection:
             raise
         finally:
             crowd.requests -= 1
-            self._let_go()
+            self.let_go(self.held_bytes)
+            self.received_bytes = 0
             self._body_waited_s = 0.0
             took_ms = (trio.current_time() - began) * 1e3
             level = "debug" if 0 < status < 400 else "warning" if status >= 500 else "info"

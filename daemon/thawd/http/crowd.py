@@ -34,8 +34,12 @@ class Member(Protocol):
         """What it waits for now."""
 
     @property
-    def held_bytes(self) -> int:
+    def received_bytes(self) -> int:
         """Bytes of its request's body, so far."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Those of them that are still in memory."""
 
     def waited_s(self) -> float:
         """How long it has been waiting in this stage; for a body, over all its pieces."""
@@ -124,7 +128,10 @@ class Crowd:
             slower = [
                 other
                 for other in self.members
-                if other.stage is Stage.BODY and other is not member and self._dispensable(other)
+                if other.stage is Stage.BODY
+                and other.held_bytes
+                and other is not member
+                and self._dispensable(other)
             ]
             if not slower:
                 self.refused_total += 1
@@ -148,7 +155,7 @@ class Crowd:
             case Stage.HEAD | Stage.ANSWER:
                 return waited_s >= self.limits.slow_s
             case Stage.BODY:
-                slow = member.held_bytes < 4 * self.limits.body_rate * waited_s
+                slow = member.received_bytes < 4 * self.limits.body_rate * waited_s
                 return slow and waited_s >= self.limits.slow_s
             case Stage.SERVED:
                 return False
@@ -168,5 +175,5 @@ _ORDER = {stage: place for place, stage in enumerate(Stage)}
 def _worth(member: Member) -> tuple[int, float]:
     """The connection with the least makes room first: idle ones, then those that sent the least for the longest."""
     if member.stage is Stage.BODY:
-        return _ORDER[Stage.BODY], member.held_bytes / max(member.waited_s(), 1e-3)
+        return _ORDER[Stage.BODY], member.received_bytes / max(member.waited_s(), 1e-3)
     return _ORDER[member.stage], -member.waited_s()

@@ -18,7 +18,8 @@ class Limits:
     body_bytes: int = 8 << 20
     """Request body where the handler sets no other limit (413 above)."""
     held_bytes: int = 256 << 20
-    """Request bodies of all connections together, from their first byte to the end of their answer (503 above)."""
+    """Request bodies of all connections together, from their first byte to the end of their answer (503 above). What a
+    handler has put away meanwhile does not count (`Request.stream`)."""
     connections: int = 512
     """Open at once. For one more, the one that is idle longest or slowest makes room; it is answered with 503 where
     every one is being served."""

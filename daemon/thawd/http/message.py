@@ -49,7 +49,10 @@ class BodySource(Protocol):
     """Where a request's body comes from."""
 
     async def receive(self) -> bytes:
-        """The next piece; empty at the end."""
+        """The next piece; empty at the end. Pieces count as held until the request's end, or until they are let go."""
+
+    def let_go(self, size: int) -> None:
+        """The handler holds so many bytes of what it received no more."""
 
 
 @define(eq=False, kw_only=True)
@@ -92,8 +95,12 @@ class Request:
         """The first value of a query parameter, or None."""
         return self.query[name][0] if self.raw_query and name in self.query else None
 
-    async def stream(self, *, limit: int | None = None) -> AsyncIterator[bytes]:
-        """The body in pieces as they arrive. Raises `RequestRefused` 413 past `limit` bytes (default `body_limit`)."""
+    async def stream(self, *, limit: int | None = None, kept: bool = True) -> AsyncIterator[bytes]:
+        """The body in pieces as they arrive. Raises `RequestRefused` 413 past `limit` bytes (default `body_limit`).
+
+        Without `kept` the handler puts each piece away before it asks for the next: the body may be larger than what a
+        server holds of all bodies.
+        """
         limit = self.body_limit if limit is None else limit
         declared = self.headers.get(b"content-length")
         if declared is not None and int(declared) > limit:
@@ -104,6 +111,8 @@ class Request:
             if received > limit:
                 raise RequestRefused(413)
             yield piece
+            if not kept:
+                self._source.let_go(len(piece))
 
     async def read(self, *, limit: int | None = None) -> bytes:
         """The whole body. Raises `RequestRefused` 413 past `limit` bytes (default `body_limit`)."""

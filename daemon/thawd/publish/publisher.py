@@ -24,7 +24,7 @@ from thawd.environments.limits import StartTimeout
 from thawd.environments.snapshot import take_snapshot
 from thawd.errors import CatalogError, SnapshotError, ThawError
 from thawd.guest.failures import InitFailure, RuntimeExited
-from thawd.guest.said import LONGEST_CAUSE, cause, text
+from thawd.guest.said import cause, network_hint, shortened, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -222,7 +222,8 @@ class Publisher:
                     "version.published",
                     state=str(ending.state),
                     took_ms=took_ms,
-                    reason=ending.reason,
+                    reason=None if ending.reason is None else shortened(ending.reason),
+                    **({"hint": hint} if (hint := network_hint(ending.reason or "")) else {}),
                 )
                 if ending.state is State.ACTIVE:
                     self._published += 1
@@ -286,7 +287,7 @@ class Publisher:
         False when the version is gone; its snapshot then goes too.
         """
         name, number = version.function_name, version.version
-        reason = None if ending.reason is None else text(ending.reason, longest=LONGEST_CAUSE)
+        reason = None if ending.reason is None else shortened(ending.reason)
         wait_s = _RETRY_S
         while True:
             try:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 import structlog
 from attrs import define, field
 
+from .recent import RECENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -67,6 +69,7 @@ def configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            RECENT,
             *_rendering(chosen, colors=stream.isatty() and not environ.get("NO_COLOR")),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(

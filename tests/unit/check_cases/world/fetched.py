@@ -27,9 +27,8 @@ def certificates():
 
 
 CERTS = certificates()  # expect: SNAP016
-CONFIGURATION = requests.get(
-    "{}/.well-known/openid-configuration".format(BASE)
-).json()  # expect: SNAP016
+ADDRESS = "{}/.well-known/openid-configuration".format(BASE)
+CONFIGURATION = requests.get(ADDRESS).json()  # expect: SNAP016
 
 
 # case: bad: a token fetched
@@ -112,15 +111,12 @@ flags = Flags()  # expect: SNAP009, SNAP016
 # case: bad: other tokens and places of AWS
 import boto3
 
-ITERATOR = boto3.client("kinesis").get_shard_iterator(StreamName="orders")[
-    "ShardIterator"
-]  # expect: SNAP009
-PASSWORD = boto3.client("redshift").get_cluster_credentials(DbUser="shop")[
-    "DbPassword"
-]  # expect: SNAP009
-USER = boto3.client("cognito-idp").initiate_auth(AuthFlow="X")[
-    "AuthenticationResult"
-]  # expect: SNAP009
+kinesis = boto3.client("kinesis")
+ITERATOR = kinesis.get_shard_iterator(StreamName="orders")["ShardIterator"]  # expect: SNAP009
+redshift = boto3.client("redshift")
+PASSWORD = redshift.get_cluster_credentials(DbUser="shop")["DbPassword"]  # expect: SNAP009
+cognito = boto3.client("cognito-idp")
+USER = cognito.initiate_auth(AuthFlow="X")["AuthenticationResult"]  # expect: SNAP009
 
 
 # case: bad: powertools' providers
