@@ -20,9 +20,12 @@ from live import create, publish
 from thaw_check.clones import exchange
 from thaw_check.findings import Level
 from thawd.cli.clones import report_of
+from thawd.cli.packing import packed, sent
 
 if TYPE_CHECKING:
     from live import Daemon
+
+    from thawd.cli.client import Client
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "packages.md"
 # A publish and eight clones took 100 s on emulated processors that others kept busy.
@@ -30,12 +33,17 @@ pytestmark = pytest.mark.timeout(900)
 CLONES = 8
 CLONES_IN_CI = 4
 AT_ONCE = 3
-SIZE = {"MemorySize": 1024, "Timeout": 300}
 
 
 @pytest.fixture(scope="session")
 def site() -> bundles.Site:
     return bundles.site()
+
+
+def make(client: Client, name: str, folder: Path) -> None:
+    """Create the function as `thaw` does, which uploads what is too large for the request."""
+    with packed(folder) as code:
+        create(client, name, b"", Code=sent(client, code), MemorySize=1024, Timeout=300)
 
 
 def clones_of(daemon: Daemon, name: str, count: int) -> list[dict[str, Any]]:
@@ -56,7 +64,7 @@ def check(daemon: Daemon, site: bundles.Site, group: str, count: int) -> None:
     name = f"packages-{group}".replace("_", "-")
     with daemon.client() as client:
         with site.bundle(name, *IN_MACHINES[group]) as folder:
-            create(client, name, folder, **SIZE)
+            make(client, name, folder)
         published = publish(client, name)
         assert published["State"] == "Active", published["StateReason"]
         clones = clones_of(daemon, name, count)
@@ -86,7 +94,7 @@ def test_what_clones_share_is_looked_for_in_a_bundle_of_packages(
     packages = ("requests", "flask", "orjson", "pandas")
     with daemon.client() as client:
         with site.bundle("packages-clones", *packages) as folder:
-            create(client, "packages-clones", folder, **SIZE)
+            make(client, "packages-clones", folder)
         seen = exchange.from_json(client.clones("packages-clones", None, ["{}", "{}"]))
         client.delete_function("packages-clones")
 
