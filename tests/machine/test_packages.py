@@ -23,9 +23,13 @@ from thawd.cli.clones import report_of
 from thawd.cli.packing import packed, sent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from live import Daemon
 
     from thawd.cli.client import Client
+
+    Proven = Callable[[str, str], None]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "packages.md"
 # A publish and eight clones took 100 s on emulated processors that others kept busy.
@@ -105,7 +109,7 @@ def test_what_clones_share_is_looked_for_in_a_bundle_of_packages(
 @pytest.mark.long
 @pytest.mark.parametrize("group", IN_MACHINES)
 def test_all_packages_publish_and_their_clones_differ(
-    daemon: Daemon, site: bundles.Site, group: str
+    daemon: Daemon, site: bundles.Site, group: str, proven: Proven
 ) -> None:
     """The same with all of them; docs/packages.md says which versions were seen."""
     check(daemon, site, group, CLONES)
@@ -115,3 +119,4 @@ def test_all_packages_publish_and_their_clones_differ(
         row = f"| {package} | {site.versions(package)} | machines |"
         text = re.sub(rf"^\| {package} \|.*$", row, text, flags=re.MULTILINE)
     DOCUMENT.write_text(text)
+    proven(f"{CLONES} clones", f"{len(IN_MACHINES[group])} packages; no value repeats")
