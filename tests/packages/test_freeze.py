@@ -29,6 +29,7 @@ def repeated(clones: list[list[dict[str, object]]]) -> set[str]:
     return twice
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_function_that_uses_it_freezes_and_its_clones_differ(site, guest, package):
     with site.bundle(package, package) as bundle:
@@ -49,6 +50,7 @@ def test_a_function_that_uses_it_freezes_and_its_clones_differ(site, guest, pack
     assert set(said["own"]) <= {f"use_{package}", "local"}
 
 
+@pytest.mark.long
 def test_without_fixers_clones_do_not_differ(site, guest):
     """The test above can fail."""
     with site.bundle("numpy-off", "numpy") as bundle:
@@ -69,6 +71,7 @@ def test_every_package_is_in_one_bundle_for_machines():
     assert sorted(PACKAGES) == sorted(name for group in IN_MACHINES.values() for name in group)
 
 
+@pytest.mark.long
 def test_the_document_names_the_versions_of_today(site):
     rows = re.findall(r"^\| (\w+) \| (.*\d.*?) \| .*\|$", DOCUMENT.read_text(), flags=re.MULTILINE)
 
