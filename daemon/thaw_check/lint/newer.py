@@ -57,6 +57,7 @@ _COMPARING: Final = {
     "IsNot": ast.IsNot, "LessThan": ast.Lt, "LessThanEqual": ast.LtE, "NotEqual": ast.NotEq, "NotIn": ast.NotIn,
 }  # fmt: skip
 _UNARY: Final = {"BitInvert": ast.Invert, "Minus": ast.USub, "Not": ast.Not, "Plus": ast.UAdd}
+_COMMENT: Final = re.compile(r"#[^\n]*")
 _BRACES: Final = r"\{\{|\}\}"
 _ESCAPES: Final = re.compile(
     rf"{_BRACES}|\\(?:\n|[abfnrtv'\"\\]|[0-7]{{1,3}}|x[0-9a-fA-F]{{2}}|u[0-9a-fA-F]{{4}}|U[0-9a-fA-F]{{8}}|N\{{[^}}]*\}})"
@@ -645,11 +646,9 @@ class _Border:
         conversion = ord(node.conversion) if node.conversion else -1
         if node.equal is not None:
             code = self.module.code_for_node
-            shown = (
-                code(node.whitespace_before_expression)
-                + code(node.expression)
-                + code(node.equal)
-            )  # fmt: skip
+            # Comments may stand behind the expression, and not in what is shown.
+            space = _COMMENT.sub("", code(node.equal))
+            shown = code(node.whitespace_before_expression) + code(node.expression) + space
             found.append(ast.Constant(shown, **self._at(node)))
             if conversion == -1 and node.format_spec is None:
                 conversion = ord("r")
