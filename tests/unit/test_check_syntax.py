@@ -155,6 +155,9 @@ class TestNewerThanTheHost:
 
         assert ("SNAP001", 4, 5) == (finding.rule, finding.where.line, finding.where.column)
 
+    def test_an_invalid_escape_is_not_our_matter(self):
+        assert () == lint_source("type X = int\nY = '\\('\n").findings
+
     @pytest.mark.parametrize(
         ("source", "line"),
         [

@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import unicodedata
+import warnings
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import libcst as cst
@@ -111,12 +112,19 @@ def _deepest(text: str) -> int:
     return deepest
 
 
+def _turned(text: str) -> ast.Module:
+    wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
+    positions = cast("Mapping[cst.CSTNode, CodeRange]", wrapper.resolve(PositionProvider))
+    border = _Border(wrapper.module, positions, tuple(text.split("\n")))
+    return ast.Module(body=border.statements(wrapper.module.body), type_ignores=[])
+
+
 def _parsed(text: str) -> ast.Module:
     try:
-        wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
-        positions = cast("Mapping[cst.CSTNode, CodeRange]", wrapper.resolve(PositionProvider))
-        border = _Border(wrapper.module, positions, tuple(text.split("\n")))
-        return ast.Module(body=border.statements(wrapper.module.body), type_ignores=[])
+        with warnings.catch_warnings():
+            # An invalid escape in what is checked is not our matter.
+            warnings.simplefilter("ignore")
+            return _turned(text)
     except cst.ParserSyntaxError as error:
         line = error.raw_line
         raise Unreadable("invalid syntax", line, error.raw_column + 1) from error
