@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -25,9 +26,15 @@ FEW = (
 )  # fmt: skip
 """Of the standard library, in half a minute. All of it takes the long test."""
 BEYOND = {
+    "test/test_fstring.py": "libcst 1.9 loses the space behind a conversion, and with it the columns of that line",
     "test/test_grammar.py": "libcst 1.9 refuses an annotation of a name in brackets",
 }
 """Files that the parser cannot read, and why."""
+OF_SYNTAX = re.compile(
+    r"test_(ast|type_\w+|typing|patma|fstring|tstring|grammar|syntax|with|generators|exception_group|unpack_ex|coroutines"
+    r"|positional_only_arg|named_expressions|string_literals|unicode_identifiers|descr|dis|compile|lambda|dictcomps|listcomps)\.py"
+)
+"""Of Python's own tests, those of its syntax."""
 EXE = {version: f"python{version}" for version in ("3.12", "3.13", "3.14")}
 
 
@@ -106,11 +113,11 @@ class TestSameTree:
         paths = [
             path
             for path in sorted(folder.rglob("*.py"))
-            if not {"site-packages", "lib2to3", "idlelib", "bad"} & set(path.parts)
-            and "bad" not in path.name
+            if not {"site-packages", "lib2to3", "idlelib", "turtledemo"} & set(path.parts)
+            and ("test" not in path.parts or OF_SYNTAX.fullmatch(path.name))
         ]
 
-        assert len(paths) > 500
+        assert len(paths) > 400
         assert [] == differing(python, folder, paths)
 
 
@@ -147,6 +154,9 @@ class TestNewerThanTheHost:
         (finding,) = lint_source(source).findings
 
         assert ("SNAP001", 4, 5) == (finding.rule, finding.where.line, finding.where.column)
+
+    def test_an_invalid_escape_is_not_our_matter(self):
+        assert () == lint_source("type X = int\nY = '\\('\n").findings
 
     @pytest.mark.parametrize(
         ("source", "line"),

@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import unicodedata
+import warnings
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import libcst as cst
@@ -57,6 +58,7 @@ _COMPARING: Final = {
     "IsNot": ast.IsNot, "LessThan": ast.Lt, "LessThanEqual": ast.LtE, "NotEqual": ast.NotEq, "NotIn": ast.NotIn,
 }  # fmt: skip
 _UNARY: Final = {"BitInvert": ast.Invert, "Minus": ast.USub, "Not": ast.Not, "Plus": ast.UAdd}
+_COMMENT: Final = re.compile(r"#[^\n]*")
 _BRACES: Final = r"\{\{|\}\}"
 _ESCAPES: Final = re.compile(
     rf"{_BRACES}|\\(?:\n|[abfnrtv'\"\\]|[0-7]{{1,3}}|x[0-9a-fA-F]{{2}}|u[0-9a-fA-F]{{4}}|U[0-9a-fA-F]{{8}}|N\{{[^}}]*\}})"
@@ -110,12 +112,19 @@ def _deepest(text: str) -> int:
     return deepest
 
 
+def _turned(text: str) -> ast.Module:
+    wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
+    positions = cast("Mapping[cst.CSTNode, CodeRange]", wrapper.resolve(PositionProvider))
+    border = _Border(wrapper.module, positions, tuple(text.split("\n")))
+    return ast.Module(body=border.statements(wrapper.module.body), type_ignores=[])
+
+
 def _parsed(text: str) -> ast.Module:
     try:
-        wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
-        positions = cast("Mapping[cst.CSTNode, CodeRange]", wrapper.resolve(PositionProvider))
-        border = _Border(wrapper.module, positions, tuple(text.split("\n")))
-        return ast.Module(body=border.statements(wrapper.module.body), type_ignores=[])
+        with warnings.catch_warnings():
+            # An invalid escape in what is checked is not our matter.
+            warnings.simplefilter("ignore")
+            return _turned(text)
     except cst.ParserSyntaxError as error:
         line = error.raw_line
         raise Unreadable("invalid syntax", line, error.raw_column + 1) from error
@@ -645,11 +654,9 @@ class _Border:
         conversion = ord(node.conversion) if node.conversion else -1
         if node.equal is not None:
             code = self.module.code_for_node
-            shown = (
-                code(node.whitespace_before_expression)
-                + code(node.expression)
-                + code(node.equal)
-            )  # fmt: skip
+            # Comments may stand behind the expression, and not in what is shown.
+            space = _COMMENT.sub("", code(node.equal))
+            shown = code(node.whitespace_before_expression) + code(node.expression) + space
             found.append(ast.Constant(shown, **self._at(node)))
             if conversion == -1 and node.format_spec is None:
                 conversion = ord("r")
