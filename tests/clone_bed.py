@@ -18,8 +18,10 @@ import ctypes
 import json
 import os
 import platform
+import select
 import signal
 import sys
+import time
 import traceback
 
 NEW_PID = 0x20000000
@@ -52,12 +54,10 @@ def main() -> None:
 
         shutil.rmtree(os.environ["TMPDIR"])
         sys.exit(os.waitstatus_to_exitcode(status))
-    # A library whose worker threads did not come along into the clone would wait for them for ever.
-    signal.alarm(LONGEST_S)
-    freeze_and_clone(options, libc)
+    freeze_and_clone(options)
 
 
-def freeze_and_clone(options: argparse.Namespace, libc: ctypes.CDLL) -> None:
+def freeze_and_clone(options: argparse.Namespace) -> None:
     from thaw_runtime.draw import Draw
     from thaw_runtime.registry import Registry
 
@@ -81,7 +81,7 @@ def freeze_and_clone(options: argparse.Namespace, libc: ctypes.CDLL) -> None:
         said = {name: [source(), source()] for name, source in sources.items()}
         return {"said": said, "fixers": registry.report()}
 
-    clones = [run_in_clone(libc, clone) for _ in range(options.clones)]
+    clones = [run_in_clone(clone) for _ in range(options.clones)]
     print(
         json.dumps(
             {
@@ -93,11 +93,17 @@ def freeze_and_clone(options: argparse.Namespace, libc: ctypes.CDLL) -> None:
     )
 
 
-def run_in_clone(libc: ctypes.CDLL, function) -> dict:
+def run_in_clone(function) -> dict:
+    """What the function says in a clone of this process, which has the calling thread alone.
+
+    A lock that another thread holds at that moment is held in the clone for ever. So nothing is cloned before the
+    other threads sleep, and the interpreter's own lock is not let go on the way (PyDLL, not CDLL).
+    """
+    wait_for_other_threads()
     reader, writer = os.pipe()
+    libc = ctypes.PyDLL(None, use_errno=True)
     pid = libc.syscall(SYS_CLONE[platform.machine()], NEW_PID | signal.SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
-        signal.alarm(LONGEST_S // 2)
         try:
             answer = function()
         except BaseException:
@@ -107,13 +113,56 @@ def run_in_clone(libc: ctypes.CDLL, function) -> dict:
     os.close(writer)
     if pid < 0:
         sys.exit(f"clone: {os.strerror(ctypes.get_errno())}")
-    with open(reader, "rb") as pipe:
-        said = pipe.read()
+    said = read_within(reader, LONGEST_S)
+    if said is None:
+        # The first process of a PID namespace takes no alarm that it has no handler for, but its parent's kill.
+        os.kill(pid, signal.SIGKILL)
+    os.close(reader)
     _, status = os.waitpid(pid, 0)
+    if said is None:
+        sys.exit(
+            f"a clone said nothing in {LONGEST_S} s: it may wait for a thread that did not come along"
+        )
     answer = json.loads(said) if said else {"error": f"the clone ended with status {status}"}
     if "error" in answer:
         sys.exit(answer["error"])
     return answer
+
+
+def read_within(reader: int, seconds: float) -> bytes | None:
+    """All that comes through a pipe until its end; None when that takes longer."""
+    end, said = time.monotonic() + seconds, b""
+    while select.select([reader], [], [], max(0, end - time.monotonic()))[0]:
+        part = os.read(reader, 1 << 16)
+        if not part:
+            return said
+        said += part
+    return None
+
+
+def wait_for_other_threads() -> None:
+    """Return when no other thread of this process has run for some tens of milliseconds (for `LONGEST_S` at most)."""
+    end, before = time.monotonic() + LONGEST_S, None
+    while time.monotonic() < end:
+        now = others()
+        if now == before and all(state == "S" for state, *_ in now.values()):
+            return
+        before = now
+        time.sleep(0.03)
+
+
+def others() -> dict[str, list[str]]:
+    """The other threads' state and how often each was switched in and out, by id."""
+    # Not `get_native_id`: that is of the new PID namespace, and /proc is of the old one.
+    ours = os.path.basename(os.readlink("/proc/thread-self"))
+    found = {}
+    for thread in os.listdir("/proc/self/task"):
+        if thread == ours:
+            continue
+        with open(f"/proc/self/task/{thread}/status") as file:
+            lines = dict(line.split(":\t", 1) for line in file)
+        found[thread] = [lines["State"][0]] + [v for k, v in lines.items() if "switches" in k]
+    return found
 
 
 if __name__ == "__main__":

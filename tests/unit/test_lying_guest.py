@@ -134,14 +134,14 @@ async def play(
                 assert len(latest.state_reason or "") <= 5000
                 json.dumps(latest.state_reason, ensure_ascii=False).encode()
                 if latest.state is State.ACTIVE:
-                    stages.add("snapshot ready")
+                    stages |= {"init done", "snapshot ready"}
             for _ in range(invocations):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(partial(honest, core, catalog, "honest", new=False))
                     if await answer(core, latest, tail=tail) == "response":
                         stages.add("response")
             if latest.state is State.ACTIVE and core.fleet.pool(latest).statistics().started:
-                stages.add("restored" if snap_start else "init done")
+                stages |= {"init done", "restored"} if snap_start else {"init done"}
             await honest(core, catalog, "another", new=True)
             assert catalog.version("liar").state is State.ACTIVE
 
