@@ -417,6 +417,18 @@ class TestPublish:
         told = "Guests have no network yet: nothing but 127.0.0.1 can be reached"
         assert [told in err for err in (by_reason, by_log, neither)] == [True, True, False]
 
+    def test_what_was_noticed_of_the_snapshot_is_told(self, hello, thaw):
+        hello.log = [
+            {"message": "SNAPSHOT_NOTE app.SEED was made unique at init"},
+            {"message": "SNAPSHOT_REPORT is what the function printed"},
+        ]
+        status, out, err = thaw("publish", "hello")
+
+        assert (status, err) == (0, "thaw: note: app.SEED was made unique at init\n")
+        assert "hello:1 is Active" in out
+        as_json = json.loads(thaw("publish", "hello", "--json")[1])
+        assert as_json["Notes"] == ["app.SEED was made unique at init"]
+
     def test_a_failure_as_json_has_the_log_in_it(self, hello, thaw):
         hello.fail_publish = True
         hello.log = [{"timestamp": "t", "stream": "s", "message": "no"}]

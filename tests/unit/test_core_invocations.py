@@ -241,6 +241,18 @@ async def test_publishing_ends_active(tmp_path: Path) -> None:
         assert core.states.seen["f", "1"] == (State.ACTIVE, None, None)
 
 
+async def test_what_the_runtime_noticed_at_the_freeze_stands_in_the_versions_log(
+    tmp_path: Path,
+) -> None:
+    for notes, told in ((["a\nb", 3], ["SNAPSHOT_NOTE a\nb", "SNAPSHOT_NOTE 3"]), ("no list", [])):
+        function = FakeFunction(freeze_report={"fixers": [], "notes": notes})
+        async with running_core(tmp_path / str(notes), function) as core:
+            core.publisher.publish(version(state=State.PENDING))
+            await published(core)
+
+            assert core.messages()[2:] == told
+
+
 async def test_a_failed_init_fails_the_version_with_the_true_reason(tmp_path: Path) -> None:
     async with running_core(tmp_path, FakeFunction(init_error="Runtime.ImportModuleError")) as core:
         core.publisher.publish(version(state=State.PENDING))

@@ -33,7 +33,7 @@ _IN_REQUEST: Final = 4 << 20
 _LEFT_OUT: Final = frozenset(
     {"__pycache__", ".git", ".hg", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv"}
 )
-"""Made by tools, not part of a function; compiled files also carry times. The image compiles them itself."""
+"""Made by tools, not part of a function; compiled files also carry times, and Python compiles again what it imports."""
 
 
 @contextmanager

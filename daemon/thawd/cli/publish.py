@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from thawd.environments.lines import SNAPSHOT_NOTE
 from thawd.errors import ThawError
 from thawd.guest.said import network_hint
 
@@ -53,15 +54,18 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         published = until_settled(client, terminal, name, version, f"Publishing {name}:{version}")
         elapsed_s = time.monotonic() - started
         reason = failure_of(published)
-        log = _init_log(client, name, version) if reason else []
+        log = _log(client, name, version)
+    notes = [] if reason else _notes(log)
     if terminal.json:
-        terminal.value({**published, **({"InitLog": log} if reason else {})})
+        terminal.value({**published, **({"InitLog": log} if reason else {"Notes": notes})})
     elif not reason:
         what = "snapshotted" if snapstart_wanted(published) else "without a snapshot"
         terminal.line(
             f"{name}:{version} is {published.get('State', 'Active')}, {what} "
             f"({elapsed_s:.1f} s). Next: thaw invoke {name}:{version}"
         )
+    for note in notes:
+        terminal.note(f"thaw: note: {note}")
     if reason:
         terminal.note(f"thaw: {name}:{version}: {reason}")
         if log and not terminal.json:
@@ -78,8 +82,18 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     return Exit.OK
 
 
-def _init_log(client: Client, name: str, version: str) -> list[dict[str, Any]]:
-    """The version's last log lines; none when they cannot be had, for the failure itself matters more."""
+def _notes(log: list[dict[str, Any]]) -> list[str]:
+    """What was noticed while the snapshot was made. A function may write such lines too, to its own author alone."""
+    messages = (str(entry.get("message", "")) for entry in log)
+    return [
+        message.removeprefix(SNAPSHOT_NOTE)
+        for message in messages
+        if message.startswith(SNAPSHOT_NOTE)
+    ]
+
+
+def _log(client: Client, name: str, version: str) -> list[dict[str, Any]]:
+    """The version's last log lines; none when they cannot be had, for what became of it matters more."""
     try:
         return list(client.logs(name, version=version, lines=LOG_LINES))
     except ThawError:

@@ -117,7 +117,7 @@ async def _cold_start(
         steps_us=ready.steps,
         hooks=_hooks(ready.report),
         fixers=_fixers(ready.report),
-        notes=tuple(str(note) for note in _list(ready.report, "notes")),
+        notes=taken.notes,
         connections=tuple(ready.connections),
     )
     return ColdStart(tuple(seen), heard.taps(), heard.globals(), freeze)

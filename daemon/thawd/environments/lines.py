@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from thaw_agent import wire
 
@@ -35,6 +35,15 @@ def init_start_line(runtime_version: str) -> str:
 def init_report_line(took_ms: float, *, status: str = "", error_type: str = "") -> str:
     """The line after an init."""
     return f"INIT_REPORT Init Duration: {took_ms:.2f} ms\tPhase: init{_ending(status, error_type)}"
+
+
+SNAPSHOT_NOTE: Final = "SNAPSHOT_NOTE "
+"""Begins a line of ours, not Lambda's: what a person should know of a snapshot that was made all the same."""
+
+
+def snapshot_note_line(note: str) -> str:
+    """What thaw_runtime or another language's part noticed while it froze the function."""
+    return SNAPSHOT_NOTE + note
 
 
 def restore_start_line(runtime_version: str) -> str:

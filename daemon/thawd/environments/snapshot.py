@@ -16,7 +16,7 @@ from thawd.guest.session import open_session
 from .identity import Identity
 from .init import greet, init_request, run_init
 from .limits import SNAPSTART_INIT_LIMIT_S
-from .lines import init_start_line, into
+from .lines import init_start_line, into, snapshot_note_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,12 @@ class Taken:
     image_digest: str
     code_disk: str
     """Digest of the code disk the machine had: every clone must have the same."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the runtime's part noticed while it froze the function. It comes from the function's own process."""
+        notes = self.ready.report.get("notes")
+        return tuple(map(str, notes)) if isinstance(notes, list) else ()
 
 
 async def take_snapshot(
@@ -86,7 +92,10 @@ async def take_snapshot(
                 raise InitFailure(_early(image.must_report))
             with telling_a_full_disk(scratch):
                 made = await machine.snapshot(target)
-    return Taken(snapshot=made, ready=ready, image_digest=image.digest, code_disk=disk.digest)
+    taken = Taken(snapshot=made, ready=ready, image_digest=image.digest, code_disk=disk.digest)
+    for note in taken.notes:
+        log.write(snapshot_note_line(note), at_s=time.time())
+    return taken
 
 
 def _early(reporter: str) -> wire.InitFailed:
