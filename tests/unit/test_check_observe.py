@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partialmethod
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from thawd.catalog.models import ApplyOn
 from thawd.cli.clones import report_of
 from thawd.clonetest.observe import observe_clones
 from thawd.environments.host import Host
+from thawd.guest.lines import Kept
 from thawd.guest.testing import Exit, FakeFunction, HandlerError
 from thawd.logs.book import LogBook
 
@@ -210,6 +212,16 @@ async def test_the_page_tells_hooks_in_order_steps_and_fixers(
     assert any("10.0.0.5:5432" in line for line in stale)
     assert any("40 ms" in line for line in stale)
     assert "a note" in stale
+
+
+async def test_records_that_are_too_many_to_keep_are_told(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Kept, "__init__", partialmethod(Kept.__init__, most=400))
+    seen = await observed(tmp_path, FakeFunction(handler=kept_and_fresh, records=told))
+
+    (note, *_) = seen.starts[0].freeze.notes
+    assert note.endswith("this report is not complete")
 
 
 async def test_observations_survive_the_way_to_the_command_line(

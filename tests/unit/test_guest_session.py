@@ -10,12 +10,14 @@ import pytest
 import structlog.testing
 import trio
 from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from thaw_agent import wire
 from thawd.errors import GuestError, MachineDied
 from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
-from thawd.guest.lines import LogLine
+from thawd.guest.lines import Kept, LogLine
 from thawd.guest.session import SIGN_OF_LIFE_S, GuestSession, open_session
 
 if TYPE_CHECKING:
@@ -407,3 +409,17 @@ async def test_a_flood_gives_other_tasks_their_turn() -> None:
             await guest.stream.aclose()
 
     assert max(after - before for before, after in pairwise(seen)) <= 128
+
+
+@given(sizes=st.lists(st.integers(0, 500)), most=st.integers(0, 2000))
+def test_no_more_lines_are_kept_than_fit_and_the_rest_is_counted(
+    sizes: list[int], most: int
+) -> None:
+    kept = Kept(most)
+    for size in sizes:
+        kept.keep(LogLine(timestamp_us=0, source=wire.LogSource.STDOUT, text="x" * size, stream=0))
+
+    assert sum(len(line.text) for line in kept.lines) <= most
+    assert len(kept.lines) + kept.lost == len(sizes)
+    kept.clear()
+    assert (kept.lines, kept.lost) == ([], 0)

@@ -22,6 +22,7 @@ from thawd.environments.limits import StartTimeout
 from thawd.environments.restore import restored
 from thawd.environments.snapshot import Taken, take_snapshot
 from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
+from thawd.guest.lines import Kept
 from thawd.guest.said import cause, network_hint, shortened
 from thawd.invoke.run import exit_message
 
@@ -107,9 +108,10 @@ async def _cold_start(
         except _FUNCTIONS_FAULT as error:
             return ColdStart((), freeze=Freeze(init_ms=0.0, failure=_told(error)))
         await trio.sleep(_AGE_S)
+        by_clone = [_Heard() for _ in range(clones)]
         seen = [
-            await _clone(host, version, taken, events, generation_id=generation_id)
-            for _ in range(clones)
+            await _clone(host, version, taken, events, each, generation_id=generation_id)
+            for each in by_clone
         ]
     ready = taken.ready
     freeze = Freeze(
@@ -117,7 +119,7 @@ async def _cold_start(
         steps_us=ready.steps,
         hooks=_hooks(ready.report),
         fixers=_fixers(ready.report),
-        notes=taken.notes,
+        notes=(*taken.notes, *_incomplete(heard.lost + sum(each.lost for each in by_clone))),
         connections=tuple(ready.connections),
     )
     return ColdStart(tuple(seen), heard.taps(), heard.globals(), freeze)
@@ -128,10 +130,10 @@ async def _clone(
     version: FunctionVersion,
     taken: Taken,
     events: Sequence[Any],
+    heard: _Heard,
     *,
     generation_id: UUID | None,
 ) -> Observation:
-    heard = _Heard()
     wake = Wake()
     try:
         async with restored(
@@ -200,11 +202,20 @@ class _Heard:
     """A listener that keeps a traced guest's records."""
 
     def __init__(self) -> None:
-        self._records: list[dict[str, Any]] = []
+        self._kept = Kept()
 
     def listen(self, line: LogLine) -> None:
         if line.source is wire.LogSource.RECORD:
-            self._records.append(_record(line.text))
+            self._kept.keep(line)
+
+    @property
+    def _records(self) -> Iterator[dict[str, Any]]:
+        return (_record(line.text) for line in self._kept.lines)
+
+    @property
+    def lost(self) -> int:
+        """Records that were more than are kept."""
+        return self._kept.lost
 
     def taps(self) -> tuple[Tap, ...]:
         return tuple(
@@ -222,10 +233,20 @@ class _Heard:
 
     def files(self) -> tuple[str, ...]:
         """As they were after the last event."""
-        for record in reversed(self._records):
+        names: list[Any] = []
+        for record in self._records:
             if record.get("kind") == "files":
-                return tuple(map(str, _list(record, "names")))
+                names = _list(record, "names")
+        return tuple(map(str, names))
+
+
+def _incomplete(lost: int) -> tuple[str, ...]:
+    """What follows from the records that were kept is true, and may not be all."""
+    if not lost:
         return ()
+    return (
+        f"{lost} records of what the function did were too much to keep: this report is not complete",
+    )
 
 
 def _record(line: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import trio
 from attrs import frozen
 
 from thaw_agent import wire
+from thawd.guest.lines import Kept
 
 from .start import How, start
 
@@ -42,6 +43,8 @@ class Answer:
     log: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
     """Of a traced function: JSON objects, one for each thing that it did meanwhile."""
+    lost: int = 0
+    """Lines and records that were more than a trial keeps."""
 
 
 @frozen(kw_only=True)
@@ -107,17 +110,17 @@ async def hand(environment: Environment, events: Sequence[bytes], *, region: str
     Raises `RuntimeExited`, `GuestError`, `MachineDied`, and `trio.TooSlowError` after the function's time-out.
     """
     version = environment.version
-    lines: list[LogLine] = []
+    kept = Kept()
     write = environment.session.lines.pass_on
 
     def keep(line: LogLine) -> None:
-        lines.append(line)
+        kept.keep(line)
         write(line)
 
     environment.listen(keep)
     answers: list[Answer] = []
     for number, event in enumerate(events):
-        lines.clear()
+        kept.clear()
         began_s, sent = time.time(), trio.current_time()
         with trio.fail_after(version.timeout_s):
             guest = await environment.session.invoke(
@@ -140,8 +143,9 @@ async def hand(environment: Environment, events: Sequence[bytes], *, region: str
                 took_ms=took_ms,
                 began_s=began_s,
                 ended_s=time.time(),
-                log=tuple(line.text for line in lines if line.source is not record),
-                records=tuple(line.text for line in lines if line.source is record),
+                log=tuple(line.text for line in kept.lines if line.source is not record),
+                records=tuple(line.text for line in kept.lines if line.source is record),
+                lost=kept.lost,
             )
         )
     environment.listen(write)

@@ -60,6 +60,29 @@ class _Allowance:
         return True
 
 
+@define(eq=False)
+class Kept:
+    """A listener that keeps a machine's lines, the first `most` bytes of them; the rest is counted."""
+
+    most: int = 64 << 20
+    lines: list[LogLine] = field(factory=list)
+    lost: int = 0
+    _size: int = 0
+
+    def keep(self, line: LogLine) -> None:
+        """Keep a line if there is room."""
+        self._size += len(line.text) + _LOG_LINE_BYTES
+        if self._size > self.most:
+            self.lost += 1
+        else:
+            self.lines.append(line)
+
+    def clear(self) -> None:
+        """Forget all lines."""
+        self.lines.clear()
+        self.lost = self._size = 0
+
+
 def ignore(_line: LogLine) -> None:
     """Drop a log line: the sink of a session without a listener."""
 
