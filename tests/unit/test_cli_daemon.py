@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import structlog
@@ -16,6 +17,7 @@ import trio
 import trio.testing
 
 from thawd.cli.main import main
+from thawd.config.settings import TcpAddress, UnixAddress
 from thawd.errors import ConfigError
 
 
@@ -51,6 +53,11 @@ def tree(monkeypatch):
     return install
 
 
+SERVING = SimpleNamespace(
+    addresses=[UnixAddress(Path("/run/t/thawd.sock")), TcpAddress("127.0.0.1", 1234)]
+)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_unwinds_the_tree(manager, tree, capsys, number):
     """Ready is told only when the tree has started; stopping before it is cancelled."""
@@ -60,7 +67,7 @@ def test_a_signal_unwinds_the_tree(manager, tree, capsys, number):
         seen.append((config.socket, "NOTIFY_SOCKET" in os.environ, os.umask(0o077)))
         with pytest.raises(BlockingIOError):
             manager.recv(100)
-        task_status.started()
+        task_status.started(SERVING)
         try:
             await trio.testing.wait_all_tasks_blocked()
             os.kill(os.getpid(), number)
@@ -73,7 +80,10 @@ def test_a_signal_unwinds_the_tree(manager, tree, capsys, number):
     assert main(["daemon"]) == 0
     ((path, notify_inherited, mask), last) = seen
     assert (str(path), notify_inherited, mask, last) == ("/run/t/thawd.sock", False, 0o077, "clean")
-    assert manager.recv(100) == b"READY=1\nSTATUS=Serving on unix:/run/t/thawd.sock"
+    assert (
+        manager.recv(100)
+        == b"READY=1\nSTATUS=Serving on unix:/run/t/thawd.sock, tcp:127.0.0.1:1234"
+    )
     assert manager.recv(100) == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=40000000"
     err = capsys.readouterr().err
     assert "event=daemon.ready" in err
@@ -85,7 +95,7 @@ def test_a_signal_unwinds_the_tree(manager, tree, capsys, number):
 def test_a_fault_with_a_way_out_is_one_line(tree, capsys, started):
     async def run(_, *, task_status):
         if started:
-            task_status.started()
+            task_status.started(SERVING)
         raise ConfigError("another thawd works here", hint="Stop it")
 
     tree(run)
@@ -97,7 +107,7 @@ def test_a_fault_with_a_way_out_is_one_line(tree, capsys, started):
 @pytest.mark.usefixtures("manager")
 def test_a_fault_of_ours_keeps_its_traceback(tree):
     async def run(_, *, task_status):
-        task_status.started()
+        task_status.started(SERVING)
         raise ZeroDivisionError
 
     tree(run)
@@ -109,11 +119,11 @@ def test_a_fault_of_ours_keeps_its_traceback(tree):
 
 SECOND_SIGNAL = """
 import os, signal, sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 import trio, thawd
 
 async def run(config, *, task_status):
-    task_status.started()
+    task_status.started(SimpleNamespace(addresses=[]))
     try:
         os.kill(os.getpid(), signal.SIGTERM)
         await trio.sleep_forever()

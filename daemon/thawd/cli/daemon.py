@@ -101,8 +101,9 @@ async def _serve(config: Config, notifier: Notifier) -> None:
             outer.start_soon(stop_on_signal)
             with tree:
                 async with trio.open_nursery() as nursery:
-                    await nursery.start(daemon.run, config)
-                    addresses = [str(address) for address in config.listen]
+                    serving = await nursery.start(daemon.run, config)
+                    # Not the settings': systemd may have passed sockets, and port 0 is any port.
+                    addresses = [str(address) for address in serving.addresses]
                     log.info("daemon.ready", version=__version__, listen=" ".join(addresses))
                     notifier.ready(f"Serving on {', '.join(addresses)}")
                     nursery.start_soon(notifier.watchdog)

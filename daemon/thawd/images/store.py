@@ -248,7 +248,10 @@ def _locked(descriptor: int) -> bool:
 
 @contextmanager
 def _umask(mask: int) -> Iterator[None]:
-    """Build under this umask: other users in the guest read what a daemon with a private one wrote."""
+    """Build under this umask: other users in the guest read what a process with a private one wrote.
+
+    It is the whole process's. So only commands build (`thaw image build`, `thaw demo`), never a daemon that serves.
+    """
     before = os.umask(mask)
     try:
         yield
