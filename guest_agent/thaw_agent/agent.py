@@ -174,6 +174,7 @@ class Agent:
         if self.phase != FROZEN or self._api is None:
             raise wire.WireError("a RESTORE that no snapshot preceded")
         self.phase = RESTORING
+        self._logs.gentle = True
         self._clock_off_ms = (restore.clock_ns - time.time_ns()) // 1_000_000
         self._credentials.replace(restore.credentials)
         self._report = {}
@@ -251,6 +252,7 @@ class Agent:
         self._hear_runtime()
         restoring = self.phase == RESTORING
         self.phase = SERVING
+        self._logs.gentle = False
         if restoring:
             message: wire.Message = wire.Restored(
                 steps=self._steps,

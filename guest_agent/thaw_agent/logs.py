@@ -22,6 +22,8 @@ _READ_BYTES: Final = 8 * 1024
 """In one turn of the loop: a thread that never stops printing must not keep the agent from anything else."""
 _READS: Final = 8
 """Of one pipe when all of it is wanted: together what a pipe holds (pipe(7))."""
+_REST_S: Final = 0.01
+"""With `_READ_BYTES` this is somewhat less than the 1 MiB a second that a machine may log in the long run."""
 LONGEST: Final = wire.MAX_PAYLOAD - wire.LOG_HEADER.size
 """Bytes of one entry; what is longer comes as several."""
 
@@ -47,6 +49,8 @@ class Logs:
         self._channel = channel
         self._stream = stream
         self._pipes: dict[int, Reader] = {}
+        self.gentle = False
+        """Let a pipe rest after a full read: a thread that floods it blocks meanwhile, and others have the processor."""
 
     def add(self, descriptor: int, source: wire.LogSource) -> None:
         """Read this pipe from now on, and close it at its end."""
@@ -76,7 +80,9 @@ class Logs:
             self._loop.forget(descriptor)
             self._channel.when_room(lambda: self._watch(descriptor))
             return
-        self._take(descriptor)
+        if self._take(descriptor) and self.gentle:
+            self._loop.forget(descriptor)
+            self._loop.after(_REST_S, lambda: self._watch(descriptor))
 
     def _take(self, descriptor: int) -> bool:
         """Read once; False when there is nothing more now."""

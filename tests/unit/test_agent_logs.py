@@ -190,6 +190,22 @@ class TestPipes:
 
         assert channel.texts() == [b"last"]
 
+    def test_a_flood_is_read_with_rests_while_the_logs_are_gentle(self, pipe):
+        """Its writer blocks meanwhile: in a restore it would keep the processor from the hooks."""
+        loop, channel, logs, writer = pipe
+        logs.gentle = True
+        os.write(writer, b"x\n" * 16 * 1024)
+        descriptor = next(iter(logs._pipes))
+        loop.turn(0.1)
+        assert (len(channel.texts()), descriptor in loop._watched) == (4096, False)
+
+        while len(channel.texts()) < 16 * 1024:
+            loop.turn(0.1)
+
+        os.write(writer, b"y\n")
+        while channel.texts()[-1] != b"y":
+            loop.turn(0.1)
+
     def test_a_drain_ends_although_the_writer_does_not(self, pipe, monkeypatch):
         _, channel, logs, _ = pipe
         monkeypatch.setattr("thaw_agent.logs.os.read", lambda _fd, size: b"x" * (size - 1) + b"\n")
