@@ -37,6 +37,8 @@ from thawd.snapshots.store import SnapshotStore
 if TYPE_CHECKING:
     from uuid import UUID
 
+# Two emulated processors that never rest: on a host that is busy the restores took minutes.
+pytestmark = pytest.mark.timeout(900)
 CLONES = 4
 BEFORE, AFTER = 100, 20_000
 MAGIC = b"spins on random:"
@@ -50,7 +52,7 @@ VERSION = FunctionVersion(
     code=Code(sha256="", size=0),
     role="",
     memory_mib=256,
-    timeout_s=120,
+    timeout_s=600,
     snap_start=ApplyOn.PUBLISHED_VERSIONS,
 )
 
