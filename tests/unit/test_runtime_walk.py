@@ -384,6 +384,7 @@ def test_more_unique_globals_than_are_named_are_told(monkeypatch, tmp_path, watc
     ]
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("error", [RecursionError, SystemExit, KeyboardInterrupt, MemoryError])
 def test_a_fault_of_the_report_is_counted_and_noted_and_stops_nothing(monkeypatch, error):
     """The last line. What could still be reported is."""
