@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from thawd.api.core import Core
     from thawd.config import Address
     from thawd.engines.machine import Engine
+    from thawd.runtimes import Runtime
 
 FUNCTIONS: Final = "/2015-03-31/functions"
 ECHO: Final = "def handler(event, context):\n    return event\n"
@@ -78,7 +79,7 @@ class FakeImages(ImageStore):
     directory: Path = Path("images")
     runtimes: tuple[str, ...] = field(factory=lambda: (runtimes.default().id,))
     digest: str = "0" * 64
-    _languages: dict[str, runtimes.Runtime] = field(init=False, factory=dict)
+    _languages: dict[str, Runtime] = field(init=False, factory=dict)
     """Read once: a start of a machine asks several times."""
 
     def list(self) -> list[Image]:
