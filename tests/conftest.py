@@ -5,13 +5,20 @@ docs/operations.md has the same table; who has run a long test copies its row th
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import thawd
+
+# Containers often say that no bytecode is kept. Then each worker would compile every test at each run (ten seconds), and
+# processes that tests start would do with their files what they do nowhere else.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / ".cache" / "long-results.md"

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from thawd.api.core import Core
     from thawd.config import Address
     from thawd.engines.machine import Engine
+    from thawd.runtimes import Runtime
 
 FUNCTIONS: Final = "/2015-03-31/functions"
 ECHO: Final = "def handler(event, context):\n    return event\n"
@@ -78,6 +79,8 @@ class FakeImages(ImageStore):
     directory: Path = Path("images")
     runtimes: tuple[str, ...] = field(factory=lambda: (runtimes.default().id,))
     digest: str = "0" * 64
+    _languages: dict[str, Runtime] = field(init=False, factory=dict)
+    """Read once: a start of a machine asks several times."""
 
     def list(self) -> list[Image]:
         """See `ImageStore`."""
@@ -87,7 +90,9 @@ class FakeImages(ImageStore):
         """See `ImageStore`."""
         if runtime not in self.runtimes:
             raise ImageError(f"no image for runtime {runtime}")
-        language = runtimes.find(runtime)
+        language = self._languages.get(runtime)
+        if language is None:
+            language = self._languages[runtime] = runtimes.find(runtime)
         return Image(
             runtime=runtime,
             digest=self.digest,

@@ -1,7 +1,7 @@
 """`thaw check` on functions with planted bugs: every bug is found, nothing else is, and what is put right is clean.
 
 The functions are in runtimes/python/examples/check, each with a bugs.json that says what linter and clones must show; the linter's
-part is in tests/unit/test_check_planted.py.
+part is in tests/processes/test_check_planted.py.
 """
 
 from __future__ import annotations

@@ -7,8 +7,20 @@ from __future__ import annotations
 
 import os
 
+import structlog
 from hypothesis import settings
 
 settings.register_profile("unit", max_examples=25, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "unit"))
+
+# Tracebacks as rich draws them, with the source of each frame in colours, take a quarter of a second each.
+*_before, _ = structlog.get_config()["processors"]
+structlog.configure(
+    [
+        *_before,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)

@@ -187,7 +187,7 @@ class TestRequests:
         assert b"X: a  Injected: 1 \r\n" in client.got
 
     def test_a_large_answer_passes_whole_to_a_slow_reader(self, bed, client):
-        body = bytes(range(256)) * 40_000
+        body = bytes(range(256)) * 16_000
         client.send(b"GET /later HTTP/1.1\r\n\r\n")
         bed.settle()
         bed.later[0].answer(200, body)
@@ -355,7 +355,7 @@ class TestEnds:
     def test_a_client_that_reset_during_a_large_answer_is_forgotten(self, bed, client):
         client.send(b"GET /later HTTP/1.1\r\n\r\n")
         bed.settle()
-        bed.later[0].answer(200, bytes(20 << 20))
+        bed.later[0].answer(200, bytes(8 << 20))
         client.socket.close()
         bed.until(lambda: not bed.server.connections)
 

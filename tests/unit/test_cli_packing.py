@@ -122,7 +122,8 @@ def test_a_folder_over_the_limit_is_refused_with_its_size_before_it_is_packed(fo
 
 def test_a_zip_over_the_limit_is_refused_with_its_size(tmp_path):
     with zipfile.ZipFile(tmp_path / "f.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.bin", bytes(262_144_001))
+        archive.writestr("model.bin", b"")
+        archive.filelist[0].file_size = 262_144_001  # as the list at its end has it
 
     with pytest.raises(BundleError, match=r"It is 262144001 bytes \(262.1 MB\)"):
         bundle(tmp_path / "f.zip")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import os
 import shutil
 import threading
 import time
 import tracemalloc
+import zipfile
 from typing import TYPE_CHECKING
 from zipfile import ZIP_STORED
 
@@ -213,10 +215,14 @@ async def test_an_upload_that_is_no_zip_is_refused_at_once_and_leaves_nothing(
 async def test_an_upload_that_says_to_be_too_large_is_refused_with_its_size(
     store: BundleStore,
 ) -> None:
-    large = make(("lib/model.bin", bytes(UNZIPPED_LIMIT)), ("app.py", b"x")).getvalue()
+    large = io.BytesIO()
+    with zipfile.ZipFile(large, "w") as archive:
+        archive.writestr("lib/model.bin", b"")
+        archive.filelist[0].file_size = UNZIPPED_LIMIT  # as the list at its end has it
+        archive.writestr("app.py", b"x")
 
     with pytest.raises(PackageRefused) as caught:
-        await store.receive(pieces(large))
+        await store.receive(pieces(large.getvalue()))
 
     assert caught.value.message == f"Unzipped size must be smaller than {UNZIPPED_LIMIT} bytes"
     assert caught.value.hint == ("It is 262144001 bytes (262.1 MB). The largest: lib (262.1 MB)")

@@ -228,9 +228,9 @@ async def test_a_failing_init_on_demand_is_the_functions_error(
     assert json.loads(outcome.payload)["errorType"] == "Runtime.ImportModuleError"
 
 
-async def published(core: Core) -> None:
+async def published(core: Core, *, every_s: float = 0.01) -> None:
     while ("f", "1") not in core.states.seen:  # noqa: ASYNC110 - as a client would: by asking
-        await trio.sleep(0.01)
+        await trio.sleep(every_s)
 
 
 async def test_publishing_ends_active(tmp_path: Path) -> None:
@@ -271,8 +271,9 @@ async def test_an_init_over_its_limit_fails_the_version(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with running_core(tmp_path, FakeFunction(init_s=131)) as core:
+        await prepare(core)
         core.publisher.publish(version(state=State.PENDING))
-        await published(core)
+        await published(core, every_s=1)
 
         assert core.states.seen["f", "1"][::2] == (State.FAILED, "FunctionError.InitTimeout")
 
@@ -641,7 +642,7 @@ async def test_a_guest_that_never_answers_fails_the_version(
     async with running_core(tmp_path, FakeFunction(mute=True)) as core:
         await prepare(core)
         core.publisher.publish(version(state=State.PENDING))
-        await published(core)
+        await published(core, every_s=1)
 
         state, reason, _ = core.states.seen["f", "1"]
         assert state is State.FAILED

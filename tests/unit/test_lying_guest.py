@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from thawd.engines.testing import FakeMachine
 
-EXAMPLES: Final = int(os.environ.get("LYING_EXAMPLES", "80"))
+EXAMPLES: Final = int(os.environ.get("LYING_EXAMPLES", "40"))
 LOG_BYTES: Final = 1 << 20
 WAIT_S: Final = 30.0
 LIAR: Final = Code(sha256="liar", size=1)
@@ -215,6 +215,9 @@ STAGES: Final = ("init done", "snapshot ready", "restored", "response")
 def test_a_lying_guest_ends_its_own_version_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody above it falls, waits or is held up, and no guard of last resort was needed."""
     far = played(monkeypatch, EXAMPLES)
+    if any(far[stage] < far["all"] // 20 for stage in STAGES):
+        # Of so few, chance may keep a stage from its share; not twice.
+        far += played(monkeypatch, EXAMPLES)
 
     for stage in STAGES:
         assert far[stage] >= far["all"] // 20, f"{stage}: {far}"

@@ -134,7 +134,7 @@ _pages = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(pages=_pages, size=st.integers(1, 3 << 20))
 def test_the_digest_does_not_depend_on_holes(
     tmp_path_factory: pytest.TempPathFactory, pages: list[bytes], size: int

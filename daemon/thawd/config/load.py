@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -86,6 +87,7 @@ def from_mapping(
         ) from error
 
 
+@lru_cache(maxsize=1)
 def _converter(base: Path) -> cattrs.Converter:
     """A converter that takes TOML's types as they are: no "5" for 5, no true for 1."""
     converter = cattrs.Converter(forbid_extra_keys=True)
