@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import control, environment, processes, supervisor, wire
 from . import init as machine
+from .addresses import API_HOST, KEYS_HOST, PORT
 from .cgroup import Cgroup
 from .channel import Channel
 from .credentials import Credentials
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from .language import Language
     from .system import System
 
-API_PORT: Final = 9001
-"""Of the Runtime API and the credentials endpoint, on the guest's loopback."""
 _CLOCK_SLACK_NS: Final = 5_000_000
 """How far a guest's clock may be off before an invocation steps it: a paused machine's stands still."""
 _FLUSH_WITHIN_S: Final = 20.0
@@ -65,7 +64,7 @@ _REPORT_OF: Final = {INIT: control.FROZEN, RESTORING: control.THAWED}
 
 
 class Agent:
-    """One guest. Tests give it a `system` of their own, a free `port` and another `language`."""
+    """One guest. Tests give it a `system` of their own, another `language`, and an `api` address that they have."""
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class Agent:
         system: System,
         language: Language,
         *,
-        port: int = API_PORT,
+        api: tuple[str, int] = (API_HOST, PORT),
         persistent: bool = True,
     ) -> None:
         self._loop = loop
@@ -84,8 +83,9 @@ class Agent:
         self._channel = Channel(loop, channel, self._on_frame, persistent=persistent)
         self._logs = Logs(loop, self._channel, self._running_stream)
         self._credentials = Credentials()
-        address = ("127.0.0.1", port)
-        self.server = Server(loop, address, self._on_request, body_limit=wire.MAX_BODY)
+        self._host = api[0]
+        also = () if self._host == KEYS_HOST else (KEYS_HOST,)
+        self.server = Server(loop, api, self._on_request, body_limit=wire.MAX_BODY, also=also)
         self._cgroup = Cgroup(system)
         self._api: RuntimeApi | None = None
         self._runtime: supervisor.Runtime | None = None
@@ -158,12 +158,13 @@ class Agent:
         token = self._credentials.new_token()
         self._credentials.replace(init.credentials)
         self._api = RuntimeApi(self, snap_start=init.initialization_type == "snap-start")
-        api = f"127.0.0.1:{self.server.port}"
+        port = self.server.port
+        api, keys = f"{self._host}:{port}", f"{KEYS_HOST}:{port}"
         self._traced = init.trace
         self._runtime = supervisor.Runtime.start(
             system,
             self._language.command(init),
-            environment.variables(system, init, self._language, api=api, token=token),
+            environment.variables(system, init, self._language, api=api, keys=keys, token=token),
             self._cgroup,
             self._logs.add,
             first_message=control.start(init.skip_fixers, trace=init.trace),
