@@ -23,6 +23,7 @@ from .cgroup import Cgroup
 from .channel import Channel
 from .credentials import Credentials
 from .http import Request, Server
+from .init_limit import InitLimit
 from .logs import Logs
 from .loop import READ, Loop
 from .restore import sequence
@@ -89,6 +90,7 @@ class Agent:
         self._cgroup = Cgroup(system)
         self._api: RuntimeApi | None = None
         self._runtime: supervisor.Runtime | None = None
+        self._init_limit: InitLimit | None = None
         self._report: dict[str, Any] = {}
         self._refused = 0
         """Datagrams on the control socket that were no records, since INIT or RESTORE."""
@@ -170,6 +172,16 @@ class Agent:
             first_message=control.start(init.skip_fixers, trace=init.trace),
         )
         self._loop.watch(self._runtime.control.fileno(), READ, lambda _events: self._hear_runtime())
+        if init.limit_ms:
+            self._init_limit = InitLimit(
+                self._loop,
+                self._cgroup,
+                limit_us=init.limit_ms * 1000,
+                slow_down=init.slow_down,
+                over=lambda: self._fail_init(
+                    wire.INIT_TIMED_OUT, f"the init took longer than {init.limit_ms} ms"
+                ),
+            )
 
     def _on_restore(self, restore: wire.Restore) -> None:
         if self.phase != FROZEN or self._api is None:
@@ -260,7 +272,8 @@ class Agent:
                 report=self._told(),
             )
         else:
-            message = wire.InitDone(duration_us=took)
+            counted = self._init_limit.end() if self._init_limit is not None else took
+            message = wire.InitDone(duration_us=took, counted_us=counted)
         self._logs.drain()
         self._channel.send(message.encode())
 
@@ -297,6 +310,8 @@ class Agent:
 
     def _fail_init(self, error_type: str, message: str, body: str = "") -> None:
         self.phase = FAILED
+        if self._init_limit is not None:
+            self._init_limit.end()
         self._logs.drain()
         failed = wire.InitFailed(
             error_type=error_type, message=message, body=body, duration_us=self._phase_us()
