@@ -551,3 +551,22 @@ class TestRoom:
                 assert bed.server._bytes == sum(one._held for one in connections) <= 2 * LIMIT
         finally:
             bed.close()
+
+
+def test_it_listens_on_one_port_of_several_hosts():
+    loop = Loop()
+    asked = []
+    server = http.Server(
+        loop, ("127.0.0.1", 0), asked.append, body_limit=LIMIT, also=("127.0.0.2",)
+    )
+    clients = [socket.create_connection((host, server.port)) for host in ("127.0.0.1", "127.0.0.2")]
+    for client in clients:
+        client.sendall(b"GET /x HTTP/1.1\r\n\r\n")
+    end = time.monotonic() + PATIENCE_S
+    while len(asked) < 2:
+        assert time.monotonic() < end, "waited in vain"
+        loop.turn(0.01)
+    for client in clients:
+        client.close()
+    server.close()
+    loop.close()

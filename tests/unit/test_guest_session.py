@@ -407,3 +407,15 @@ async def test_a_flood_gives_other_tasks_their_turn() -> None:
             await guest.stream.aclose()
 
     assert max(after - before for before, after in pairwise(seen)) <= 128
+
+
+async def test_d8_empty_lines_are_dropped() -> None:
+    lines: list[str] = []
+    async with connected() as (session, guest, _):
+        session.lines.pass_on = lambda line: lines.append(line.text)
+        for source in (wire.LogSource.STDOUT, wire.LogSource.TELEMETRY_TEXT):
+            for text in (b"", b"a\n\n\nb\n", b" "):
+                await guest.send(wire.SYNC, wire.encode_log(text, source, timestamp_us=1, stream=1))
+        await wait_all_tasks_blocked()
+
+    assert lines == ["a", "b", " ", "a\n\n\nb\n", " "]

@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 time.sleep(float(os.environ.get("INIT_SLEEP", "0")))
 initialised_at = time.time()
+# They remember their last time stamp.
+made = [getattr(uuid, name)() for name in ("uuid6", "uuid7", "uuid8") if hasattr(uuid, name)]
 
 
 def handler(event, context):
@@ -58,6 +61,11 @@ def do_crash(event, context):
 def do_print(event, context):
     print("first\n\n\nsecond\n")
     print()
+
+
+def do_uuids(event, context):
+    """Python 3.14's; none before."""
+    return [str(getattr(uuid, name)()) for name in ("uuid6", "uuid7", "uuid8") if hasattr(uuid, name)]
 
 
 def do_trace(event, context):
