@@ -67,9 +67,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-_EMULATION_FACTOR: Final = 20.0
-"""Emulated processors are 20 to 50 times slower than real ones (measured): Lambda's 10 s for an init on demand is
-stretched by this, so that what initialises there does so here."""
+_EMULATION_FACTOR: Final = 20
+"""Emulated processors are 20 to 50 times slower than real ones (measured): by this the function's processor time is
+divided before it counts for an init's limit, so that what initialises within it on Lambda does so here."""
 
 
 @frozen
@@ -180,7 +180,7 @@ async def _build(
             region=config.region,
             restore_limit_s=config.limits.restore_limit_s,
             boot_deadline_s=config.limits.boot_deadline_s,
-            init_limit_factor=_EMULATION_FACTOR if engine.emulated else 1.0,
+            slow_down=_EMULATION_FACTOR if engine.emulated else 1,
             skip_fixers={name: one.skip_fixers for name, one in config.functions.items()},
         )
         fleet = await stack.enter_async_context(

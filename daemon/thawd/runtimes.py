@@ -97,8 +97,32 @@ class Environment:
 
 
 @frozen(kw_only=True)
+class Archive:
+    """A suite of Debian, or of an archive like it, that an image's packages come from."""
+
+    suite: str = field(validator=_not_empty)
+    python: str = field(validator=_not_empty)
+    """The version of its python3, such as 3.13, which is the agent's interpreter too."""
+
+    mirror: str = ""
+    """Empty: Debian's."""
+
+    security_mirror: str = ""
+    keyring: str = ""
+    """The absolute path of the keys that it is signed with; empty: Debian's."""
+
+    keyring_package: str = ""
+    """The host's package that brings them."""
+
+    components: tuple[str, ...] = ("main",)
+
+
+@frozen(kw_only=True)
 class ImageParts:
     """The parts of a runtime's image that not every image has."""
+
+    archive: Archive | None = None
+    """Where all packages but the kernel come from; None: from the suite of every image."""
 
     packages: tuple[str, ...] = ()
     """Debian packages, with their dependencies."""
@@ -115,6 +139,17 @@ class ImageParts:
     settings: dict[str, Any] = field(factory=dict)
     """For `build`."""
 
+    def joined(self, own: ImageParts) -> ImageParts:
+        """These, which all runtimes of a language have, with one runtime's own."""
+        return ImageParts(
+            archive=own.archive or self.archive,
+            packages=(*self.packages, *own.packages),
+            remove=(*self.remove, *own.remove),
+            copy=self.copy | own.copy,
+            build=own.build or self.build,
+            settings=self.settings | own.settings,
+        )
+
 
 @frozen(kw_only=True)
 class _Member:
@@ -129,6 +164,7 @@ class _File:
     default_handler: str = field(validator=_not_empty)
     must_report: str = ""
     environment: Environment = field(factory=Environment)
+    image: ImageParts = field(factory=ImageParts)
     runtimes: dict[str, _Member] = field(validator=_not_empty)
 
     @runtimes.validator
@@ -242,7 +278,7 @@ def read(path: Path) -> list[Runtime]:
             must_report=file.must_report,
             environment=file.environment,
             log_name=member.log_name,
-            image=member.image,
+            image=file.image.joined(member.image),
             default=member.default,
         )
         for name, member in file.runtimes.items()

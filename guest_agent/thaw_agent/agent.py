@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import control, environment, processes, supervisor, wire
 from . import init as machine
+from .addresses import API_HOST, KEYS_HOST, PORT
 from .cgroup import Cgroup
 from .channel import Channel
 from .credentials import Credentials
 from .http import Request, Server
+from .init_limit import InitLimit
 from .logs import Logs
 from .loop import READ, Loop
 from .restore import sequence
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from .language import Language
     from .system import System
 
-API_PORT: Final = 9001
-"""Of the Runtime API and the credentials endpoint, on the guest's loopback."""
 _CLOCK_SLACK_NS: Final = 5_000_000
 """How far a guest's clock may be off before an invocation steps it: a paused machine's stands still."""
 _FLUSH_WITHIN_S: Final = 20.0
@@ -65,7 +65,7 @@ _REPORT_OF: Final = {INIT: control.FROZEN, RESTORING: control.THAWED}
 
 
 class Agent:
-    """One guest. Tests give it a `system` of their own, a free `port` and another `language`."""
+    """One guest. Tests give it a `system` of their own, another `language`, and an `api` address that they have."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Agent:
         system: System,
         language: Language,
         *,
-        port: int = API_PORT,
+        api: tuple[str, int] = (API_HOST, PORT),
         persistent: bool = True,
     ) -> None:
         self._loop = loop
@@ -84,11 +84,13 @@ class Agent:
         self._channel = Channel(loop, channel, self._on_frame, persistent=persistent)
         self._logs = Logs(loop, self._channel, self._running_stream)
         self._credentials = Credentials()
-        address = ("127.0.0.1", port)
-        self.server = Server(loop, address, self._on_request, body_limit=wire.MAX_BODY)
+        self._host = api[0]
+        also = () if self._host == KEYS_HOST else (KEYS_HOST,)
+        self.server = Server(loop, api, self._on_request, body_limit=wire.MAX_BODY, also=also)
         self._cgroup = Cgroup(system)
         self._api: RuntimeApi | None = None
         self._runtime: supervisor.Runtime | None = None
+        self._init_limit: InitLimit | None = None
         self._report: dict[str, Any] = {}
         self._refused = 0
         """Datagrams on the control socket that were no records, since INIT or RESTORE."""
@@ -158,17 +160,28 @@ class Agent:
         token = self._credentials.new_token()
         self._credentials.replace(init.credentials)
         self._api = RuntimeApi(self, snap_start=init.initialization_type == "snap-start")
-        api = f"127.0.0.1:{self.server.port}"
+        port = self.server.port
+        api, keys = f"{self._host}:{port}", f"{KEYS_HOST}:{port}"
         self._traced = init.trace
         self._runtime = supervisor.Runtime.start(
             system,
             self._language.command(init),
-            environment.variables(system, init, self._language, api=api, token=token),
+            environment.variables(system, init, self._language, api=api, keys=keys, token=token),
             self._cgroup,
             self._logs.add,
             first_message=control.start(init.skip_fixers, trace=init.trace),
         )
         self._loop.watch(self._runtime.control.fileno(), READ, lambda _events: self._hear_runtime())
+        if init.limit_ms:
+            self._init_limit = InitLimit(
+                self._loop,
+                self._cgroup,
+                limit_us=init.limit_ms * 1000,
+                slow_down=init.slow_down,
+                over=lambda: self._fail_init(
+                    wire.INIT_TIMED_OUT, f"the init took longer than {init.limit_ms} ms"
+                ),
+            )
 
     def _on_restore(self, restore: wire.Restore) -> None:
         if self.phase != FROZEN or self._api is None:
@@ -261,7 +274,8 @@ class Agent:
                 report=self._told(),
             )
         else:
-            message = wire.InitDone(duration_us=took)
+            counted = self._init_limit.end() if self._init_limit is not None else took
+            message = wire.InitDone(duration_us=took, counted_us=counted)
         self._logs.drain()
         self._channel.send(message.encode())
 
@@ -298,6 +312,8 @@ class Agent:
 
     def _fail_init(self, error_type: str, message: str, body: str = "") -> None:
         self.phase = FAILED
+        if self._init_limit is not None:
+            self._init_limit.end()
         self._logs.drain()
         failed = wire.InitFailed(
             error_type=error_type, message=message, body=body, duration_us=self._phase_us()

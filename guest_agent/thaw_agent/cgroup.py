@@ -69,6 +69,14 @@ class Cgroup:
         self._most_bytes = max(self._most_bytes, now)
         return self._most_bytes
 
+    def processor_us(self) -> int:
+        """Processor time that its processes have used, in microseconds; 0 when the kernel does not tell."""
+        try:
+            words = self._system.read(f"{FUNCTION}/cpu.stat").split(None, 2)
+            return int(words[1]) if words[0] == "usage_usec" else 0
+        except (OSError, ValueError, IndexError):
+            return 0
+
     def _wait_until_frozen(self) -> None:
         path = self._system.path(f"{FUNCTION}/cgroup.events")
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 TASK_ROOT: Final = "/var/task"
 RUNTIME_DIR: Final = "/var/runtime"
 
-_PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin", "/opt/bin")
+_PATH: Final = ("/var/lang/bin", "/usr/local/bin", "/usr/bin/", "/bin", "/opt/bin")
 _LIBRARY_PATH: Final = (
+    "/var/lang/lib",
+    "/lib64",
+    "/usr/lib64",
     RUNTIME_DIR,
     f"{RUNTIME_DIR}/lib",
     TASK_ROOT,
@@ -39,6 +42,8 @@ _ABSENT_UNLESS_SET_HERE: Final = frozenset(
         "AWS_CONTAINER_AUTHORIZATION_TOKEN",
         "_X_AMZN_TRACE_ID",
         "_LAMBDA_TELEMETRY_LOG_FD",
+        "AWS_LAMBDA_LOG_FORMAT",
+        "AWS_LAMBDA_LOG_LEVEL",
         "THAW_CONTROL_FD",
         "THAW_PARENT",
     }
@@ -47,17 +52,17 @@ _ABSENT_UNLESS_SET_HERE: Final = frozenset(
 
 
 def variables(
-    system: System, init: wire.Init, language: Language, *, api: str, token: str
+    system: System, init: wire.Init, language: Language, *, api: str, keys: str, token: str
 ) -> dict[str, str]:
     """All variables of a function's runtime but those of its descriptors.
 
-    `api` is `host:port` of the Runtime API and of the credentials endpoint, `token` opens the latter.
+    `api` is `host:port` of the Runtime API, `keys` that of the credentials endpoint, which `token` opens.
     """
     values = {
-        "PATH": ":".join([*language.path, *_PATH]),
-        "LD_LIBRARY_PATH": ":".join([*language.library_path, *_LIBRARY_PATH]),
-        # Lambda has en_US.UTF-8; setlocale(3) fails for a locale that the image does not have.
-        "LANG": "C.UTF-8",
+        "PATH": ":".join(dict.fromkeys([*language.path, *_PATH])),
+        "LD_LIBRARY_PATH": ":".join(dict.fromkeys([*language.library_path, *_LIBRARY_PATH])),
+        # A locale that neither Lambda's image nor this one has: what counts is LC_CTYPE.
+        "LANG": "en_US.UTF-8",
         "LC_CTYPE": "C.UTF-8",
         "TZ": ":UTC",
         "PWD": TASK_ROOT,
@@ -82,14 +87,15 @@ def variables(
         "AWS_LAMBDA_FUNCTION_VERSION": init.function_version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(init.memory_mib),
         "AWS_LAMBDA_INITIALIZATION_TYPE": init.initialization_type,
-        "AWS_LAMBDA_LOG_FORMAT": init.log_format,
+        # Lambda sets neither for text, which is what a runtime writes by itself.
+        **({"AWS_LAMBDA_LOG_FORMAT": init.log_format} if init.log_format != "Text" else {}),
         **({"AWS_LAMBDA_LOG_LEVEL": init.log_level} if init.log_level else {}),
         "LAMBDA_TASK_ROOT": TASK_ROOT,
         "LAMBDA_RUNTIME_DIR": RUNTIME_DIR,
     }
     if init.initialization_type == "snap-start":
         # Keys in variables would be in the snapshot, and in every SDK they win over the endpoint.
-        values["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"http://{api}{credentials.PATH}"
+        values["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"http://{keys}{credentials.PATH}"
         values["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = token
     else:
         given = init.credentials or {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from .loop import READ, WRITE, Loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _READ_BYTES: Final = 256 * 1024
 _HEAD_LIMIT: Final = 64 * 1024
@@ -73,7 +73,8 @@ class Request:
 class Server:
     """Listens on an address; `handle(request)` is called for each complete request.
 
-    Bodies over `body_limit` bytes are read and thrown away. `port` is the one it got when the address has 0.
+    Bodies over `body_limit` bytes are read and thrown away. `port` is the one it got when the address has 0; it is the
+    same on each host of `also`.
 
     The clients are user code, any number of its processes, and this is PID 1: so there are at most `most_connections`,
     which hold at most `most_bytes` together. For one more, the connection is closed that has been idle for longest, be it
@@ -88,6 +89,7 @@ class Server:
         handle: Callable[[Request], None],
         *,
         body_limit: int,
+        also: Sequence[str] = (),
         most_connections: int = _MOST_CONNECTIONS,
         most_bytes: int = _MOST_BYTES,
     ) -> None:
@@ -96,26 +98,25 @@ class Server:
         self.body_limit = body_limit
         self._most_connections = most_connections
         self._most_bytes = most_bytes
-        kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._listener = socket.socket(socket.AF_INET, kind)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(address)
-        self._listener.listen(64)
+        first = _listener(address)
+        self.port: int = first.getsockname()[1]
+        self._listeners = [first, *(_listener((host, self.port)) for host in also)]
         self.connections: dict[Connection, None] = {}
         """The one that has been idle for longest is the first."""
         self.spared: Connection | None = None
         """Never closed to make room."""
         self._bytes = 0
-        self.port: int = self._listener.getsockname()[1]
-        self._listen()
+        for listener in self._listeners:
+            self._listen(listener)
 
     def close(self) -> None:
         """Stop listening and close every connection. For tests: in a guest it ends with the machine."""
         for connection in list(self.connections):
             connection.close()
-        if self._listener.fileno() >= 0:
-            self.loop.forget(self._listener.fileno())
-            self._listener.close()
+        for listener in self._listeners:
+            if listener.fileno() >= 0:
+                self.loop.forget(listener.fileno())
+                listener.close()
 
     def used(self, connection: Connection, grown: int) -> None:
         """Something came from this client, or went to it, and it holds so many bytes more than before."""
@@ -134,19 +135,19 @@ class Server:
         if self.spared is connection:
             self.spared = None
 
-    def _listen(self) -> None:
-        if self._listener.fileno() >= 0:
-            self.loop.watch(self._listener.fileno(), READ, self._accept)
+    def _listen(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            self.loop.watch(listener.fileno(), READ, lambda _events: self._accept(listener))
 
-    def _accept(self, _events: int) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            client, _ = self._listener.accept()
+            client, _ = listener.accept()
         except OSError as error:
             # Of all other errors accept(2) says that they are the new connection's own.
             if error.errno in _NO_ROOM:
                 self._make_room()
-                self.loop.forget(self._listener.fileno())  # or it would be ready again at once
-                self.loop.after(_PAUSE_S, self._listen)
+                self.loop.forget(listener.fileno())  # or it would be ready again at once
+                self.loop.after(_PAUSE_S, lambda: self._listen(listener))
             return
         if len(self.connections) >= self._most_connections and not self._make_room():
             client.close()
@@ -165,6 +166,15 @@ class Server:
                 one.close()
                 return True
         return False
+
+
+def _listener(address: tuple[str, int]) -> socket.socket:
+    kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    listener = socket.socket(socket.AF_INET, kind)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    listener.listen(64)
+    return listener
 
 
 class Connection:

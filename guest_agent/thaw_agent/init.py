@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from .addresses import API_HOST
 from .cgroup import ROOT
 from .restore import identity
 
@@ -29,6 +30,8 @@ _SYSCTLS: Final = (
     ("kernel/dmesg_restrict", "1"),
     ("kernel/kptr_restrict", "2"),
     ("dev/tty/ldisc_autoload", "0"),
+    # A program that crashes may leave a core (RLIMIT_CORE is Lambda's), and nobody reads it: /tmp is memory.
+    ("kernel/core_pattern", "/dev/null"),
 )
 """Lambda's functions cannot make these calls either. What a kernel does not have, it need not be told."""
 _MOST_FILES: Final = 1000
@@ -46,6 +49,7 @@ def set_up(system: System) -> None:
             system.write(f"/proc/sys/{name}", value)
     system.allow_descriptors(_DESCRIPTORS)
     system.loopback_up()
+    system.loopback_address(API_HOST, 1)
     identity.prepare(system)
 
 

@@ -29,13 +29,23 @@ _SYS_PIDFD_GETFD: Final = 438
 _RNDADDENTROPY: Final = 0x40085203
 _RNDRESEEDCRNG: Final = 0x5207
 _SIOCSIFFLAGS: Final = 0x8914
+_SIOCSIFADDR: Final = 0x8916
+_SIOCSIFNETMASK: Final = 0x891C
 _IFF_UP: Final = 1
 _READ_BYTES: Final = 16384
 _LEAST_ENTROPY: Final = 32
 """Bytes; 256 bits are what the kernel's generator (ChaCha20) has for a key."""
 _DESCRIPTORS: Final = 1024
 _PROCESSES: Final = 742
-"""Lambda's RLIMIT_NOFILE and RLIMIT_NPROC, as seen in its environments."""
+_CORE_BYTES: Final = 10 << 30
+_LOCKED_BYTES: Final = 64 << 10
+_LIMITS: Final = (
+    (resource.RLIMIT_NOFILE, _DESCRIPTORS),
+    (resource.RLIMIT_NPROC, _PROCESSES),
+    (resource.RLIMIT_CORE, _CORE_BYTES),
+    (resource.RLIMIT_MEMLOCK, _LOCKED_BYTES),
+)
+"""Lambda's limits, soft and hard, as seen in its environments."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -99,6 +109,15 @@ class System:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
             fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
+    def loopback_address(self, address: str, number: int) -> None:
+        """Give `lo` one more IPv4 address, its `number`th (netdevice(7): an alias is a name of its own)."""
+        name = f"lo:{number}".encode()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            # The address alone: by its class the kernel would take all of 169.254/16 for this machine's own.
+            for request, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.255")):
+                packed = struct.pack("16sH2x4s8x", name, socket.AF_INET, socket.inet_aton(value))
+                fcntl.ioctl(any_socket, request, packed)
+
     def set_clock(self, nanoseconds: int) -> None:
         """Step CLOCK_REALTIME."""
         time.clock_settime_ns(time.CLOCK_REALTIME, nanoseconds)
@@ -131,8 +150,8 @@ class System:
 
     def become(self, uid: int, gid: int) -> None:
         """Give up everything, for good: for the child that is to be the function's runtime."""
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
-        resource.setrlimit(resource.RLIMIT_NPROC, (_PROCESSES, _PROCESSES))
+        for limit, value in _LIMITS:
+            resource.setrlimit(limit, (value, value))
         _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
         os.setgroups([])
         os.setresgid(gid, gid, gid)

@@ -301,6 +301,8 @@ class Init(Message):
     boot_id: str  # a UUID
     credentials: dict[str, str] | None = None  # AccessKeyId, SecretAccessKey, Token, Expiration
     skip_fixers: list[str] = field(default_factory=list)  # names, or "*"
+    limit_ms: int = 0  # that an on-demand init may take; 0: only the host limits it
+    slow_down: int = 1  # of emulated processors: by this the function's processor time is divided before it counts
     trace: bool = (
         False  # `thaw check`: record what the function asks for, keeps and sends, from init on
     )
@@ -308,15 +310,23 @@ class Init(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitDone(Message):
-    """An on-demand runtime asked for its first invocation."""
+    """An on-demand runtime asked for its first invocation. `counted_us` is the part of `limit_ms` that it took."""
 
     KIND = Kind.INIT_DONE
     duration_us: int
+    counted_us: int = 0
+
+
+INIT_TIMED_OUT: Final = "Sandbox.Timedout"
+"""`InitFailed.error_type` of an init over its limit. What a runtime posts never has this form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitFailed(Message):
-    """The runtime posted init/error or exited. `body` is the error JSON as the runtime posted it."""
+    """The runtime posted init/error, exited, or took longer than its limit (`INIT_TIMED_OUT`).
+
+    `body` is the error JSON as the runtime posted it.
+    """
 
     KIND = Kind.INIT_FAILED
     error_type: str

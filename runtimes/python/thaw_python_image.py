@@ -1,4 +1,4 @@
-"""Python's part of the image build: packages of PyPI in /var/runtime, as wheels, with byte code."""
+"""Python's part of the image build: Python in /var/lang, packages of PyPI in /var/runtime as wheels, with byte code."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from thawd.images.hook import Build
 
 _RUNTIME: Final = "var/runtime"
+_LANG: Final = "var/lang"
 
 
 async def fetch(build: Build) -> None:
@@ -44,6 +45,7 @@ async def fetch(build: Build) -> None:
 
 async def install(build: Build) -> Found:
     """Put them in their place, compiled."""
+    await _move_to_lang(build)
     for path in sorted((build.fetched / "site").iterdir()):
         path.rename(build.root / _RUNTIME / path.name)
     await build.compile([_RUNTIME])
@@ -56,5 +58,27 @@ async def install(build: Build) -> Found:
 
 
 async def finish(build: Build) -> None:
-    """Compile thaw_runtime."""
+    """Compile our own."""
     await build.compile([f"{_RUNTIME}/thaw_runtime"])
+
+
+async def _move_to_lang(build: Build) -> None:
+    """Python's files to where Lambda has them; where Debian has them are links, for the agent.
+
+    One file each, not a copy: agent and function share the pages of interpreter and libraries, and on an emulated
+    processor its translation.
+    """
+    name = f"python{build.settings['version']}"
+    programs, libraries = build.root / _LANG / "bin", build.root / _LANG / "lib"
+    programs.mkdir(parents=True)
+    libraries.mkdir()
+    # An interpreter finds its library from where it really is, so this cannot be a symbolic link.
+    (programs / name).hardlink_to(build.root / "usr/bin" / name)
+    for link in ("python3", "python"):
+        (programs / link).symlink_to(name)
+    for folder in (name, "python3"):
+        before = build.root / "usr/lib" / folder
+        before.rename(libraries / folder)
+        before.symlink_to(f"../../{_LANG}/lib/{folder}")
+    # Code knows its file's name: where the function imports it from, which then need not put the names right.
+    await build.compile([f"{_LANG}/lib/{name}", f"{_LANG}/lib/python3"])

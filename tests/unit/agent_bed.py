@@ -88,6 +88,9 @@ class PretendedSystem(System):
     def loopback_up(self) -> None:
         self._note("loopback")
 
+    def loopback_address(self, address: str, number: int) -> None:
+        self._note(f"loopback {address} {number}")
+
     def set_clock(self, nanoseconds: int) -> None:
         self._note("clock")
         self.clock_ns = nanoseconds
@@ -203,7 +206,12 @@ class Bed:
         language = language or python()
         language.command = command or (lambda _init: ["/bin/sleep", "60"])
         self.agent = Agent(
-            self.loop, theirs.fileno(), self.system, language, port=0, persistent=False
+            self.loop,
+            theirs.fileno(),
+            self.system,
+            language,
+            api=("127.0.0.1", 0),
+            persistent=False,
         )
         self.clients: list[Client] = []
         self.frames: list[wire.Frame] = []

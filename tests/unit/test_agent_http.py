@@ -491,7 +491,7 @@ class TestRoom:
     def test_when_the_kernel_has_no_room_a_client_waits_and_an_idle_one_goes(
         self, bed, client, monkeypatch, number
     ):
-        real, failures = bed.server._listener, [number] * 2
+        real, failures = http._listener(("127.0.0.1", 0)), [number] * 2
 
         class Listener:
             def accept(self):
@@ -502,7 +502,10 @@ class TestRoom:
             def __getattr__(self, name):
                 return getattr(real, name)
 
-        monkeypatch.setattr(bed.server, "_listener", Listener())
+        listener = Listener()
+        bed.server._listeners.append(listener)
+        bed.server._listen(listener)
+        monkeypatch.setattr(bed.server, "port", real.getsockname()[1])
         late = bed.client()
         client.until(lambda: client.ended)
         late.send(b"GET /x HTTP/1.1\r\n\r\n")
@@ -548,3 +551,22 @@ class TestRoom:
                 assert bed.server._bytes == sum(one._held for one in connections) <= 2 * LIMIT
         finally:
             bed.close()
+
+
+def test_it_listens_on_one_port_of_several_hosts():
+    loop = Loop()
+    asked = []
+    server = http.Server(
+        loop, ("127.0.0.1", 0), asked.append, body_limit=LIMIT, also=("127.0.0.2",)
+    )
+    clients = [socket.create_connection((host, server.port)) for host in ("127.0.0.1", "127.0.0.2")]
+    for client in clients:
+        client.sendall(b"GET /x HTTP/1.1\r\n\r\n")
+    end = time.monotonic() + PATIENCE_S
+    while len(asked) < 2:
+        assert time.monotonic() < end, "waited in vain"
+        loop.turn(0.01)
+    for client in clients:
+        client.close()
+    server.close()
+    loop.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -11,6 +12,7 @@ from agent_bed import IDENTITY, KEYS, python
 from thaw_agent import environment, supervisor, wire
 from thaw_agent.language import Language
 from thaw_agent.system import System
+from thawd import runtimes
 
 SNAP_START_ONLY = {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"}
 ON_DEMAND_ONLY = {
@@ -55,7 +57,12 @@ def variables(tmp_path):
     def make(*arguments, **members):
         message = init(*arguments, **members)
         return environment.variables(
-            Files(tmp_path), message, python(), api="127.0.0.1:9001", token="t0"
+            Files(tmp_path),
+            message,
+            python(),
+            api="169.254.100.1:9001",
+            keys="127.0.0.1:9001",
+            token="t0",
         )
 
     return make
@@ -66,7 +73,7 @@ class TestVariables:
     def test_what_every_function_is_told(self, variables, kind):
         values = variables(kind)
         expected = {
-            "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
+            "AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001",
             "_HANDLER": "app.handler",
             "AWS_REGION": "eu-central-1",
             "AWS_DEFAULT_REGION": "eu-central-1",
@@ -84,6 +91,19 @@ class TestVariables:
         }
 
         assert expected.items() <= values.items()
+
+    def test_answer_d7_paths_and_locale_are_lambdas(self, variables):
+        values = variables()
+
+        assert values["PATH"] == "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+        assert values["LD_LIBRARY_PATH"] == (
+            "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+        )
+        assert values["LANG"] == "en_US.UTF-8"
+
+    def test_answer_d6_text_logs_have_no_variable_of_their_format(self, variables):
+        assert "AWS_LAMBDA_LOG_FORMAT" not in variables(log_format="Text")
+        assert variables(log_format="JSON")["AWS_LAMBDA_LOG_FORMAT"] == "JSON"
 
     def test_the_log_level_is_there_only_when_one_is_told(self, variables):
         assert "AWS_LAMBDA_LOG_LEVEL" not in variables()
@@ -150,7 +170,7 @@ class TestVariables:
 
 class TestCommand:
     def test_it_is_the_languages_own_client(self):
-        assert python().command(init())[1:] == ["-m", "awslambdaric", "app.handler"]
+        assert python().command(init()) == ["/var/lang/bin/python3.13", "/var/runtime/bootstrap.py"]
 
     def test_a_wrapper_gets_it_as_its_arguments(self):
         wrapped = init(environment={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"})
@@ -162,7 +182,10 @@ class TestCommand:
             python().command(init(runtime="nodejs24.x"))
 
     def test_a_handlers_name_may_have_braces(self):
-        assert python().command(init(handler="{runtime}.{x"))[-1] == "{runtime}.{x"
+        about = json.loads(runtimes.find("python3.13").baked())
+        language = Language({**about, "command": ["/bin/run", "{handler}"]})
+
+        assert language.command(init(handler="{runtime}.{x"))[-1] == "{runtime}.{x"
 
 
 class TestAnotherLanguage:
@@ -186,7 +209,9 @@ class TestAnotherLanguage:
     def variables(self, tmp_path, language):
         def make(**members):
             message = init(runtime="node24", **members)
-            return environment.variables(Files(tmp_path), message, language, api="a:1", token="t")
+            return environment.variables(
+                Files(tmp_path), message, language, api="a:1", keys="k:1", token="t"
+            )
 
         return make
 
@@ -198,7 +223,7 @@ class TestAnotherLanguage:
             "--memory=256",
             "node24/app.handler",
         ]
-        assert values["LD_LIBRARY_PATH"].startswith("/var/lang/lib:/var/runtime:")
+        assert values["LD_LIBRARY_PATH"].startswith("/var/lang/lib:/lib64:")
         assert values["NODE_RUNTIME"] == "node24"
         assert values["NODE_PATH"] == "/a:/b"
         assert values["AWS_LAMBDA_LOG_STREAM_NAME"] == "2026/11/23/[7]abc"

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 import trio
 from attrs import define, field, frozen
+from hypothesis import given
+from hypothesis import strategies as st
 from stand_ins import core
 from structlog.testing import capture_logs
 
+from thawd.api import invocations
 from thawd.api.app import build
+from thawd.api.errors import ApiError
 from thawd.catalog.models import State
 from thawd.catalog.store import Catalog
 from thawd.errors import BundleError, PackageRefused, StorageError
@@ -533,3 +537,40 @@ class TestLogs:
 
         assert (await call("GET", "/thaw/v1/functions/f/logs?version=1"))[0] == 200
         assert (await call("GET", "/thaw/v1/functions/f:1/logs"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (b'"\x87', "Invalid UTF-8 start byte 0x87\n at [Source: {}; line: 1, column: 3]"),
+        (
+            b'{\n"a": "\xc3("}',
+            "Invalid UTF-8 middle byte 0x28\n at [Source: {}; line: 2, column: 9]",
+        ),
+        (
+            b"{",
+            "Expecting property name enclosed in double quotes\n at [Source: {}; line: 1, column: 3]",
+        ),
+    ],
+)
+async def test_d4_an_event_that_is_not_json_is_refused_in_awss_words(
+    call, function, event, message
+):
+    source = "REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled)"
+    status, headers, body = await call("POST", f"{FUNCTIONS}/f/invocations", event)
+
+    assert (status, headers["x-amzn-errortype"]) == (400, "InvalidRequestContentException")
+    assert body["message"] == (
+        "Could not parse request body into json: Could not parse payload into json: "
+        + message.format(source)
+    )
+
+
+@given(st.binary(max_size=30))
+def test_d4_whatever_the_bytes_are_they_are_json_or_refused(event):
+    try:
+        assert invocations._event(event) in {event, b"{}"}
+    except ApiError as refused:
+        prefix = "Could not parse request body into json: Could not parse payload into json: "
+        assert refused.message.startswith(prefix)  # noqa: PT017
+        refused.message.encode()

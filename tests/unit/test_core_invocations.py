@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,6 +115,69 @@ async def test_latest_starts_from_the_base_snapshot_with_an_init(
         assert core.function.inits == 1
         assert core.function.restores == []
         assert "Init Duration: 1.00 ms" in core.messages(LATEST)[-1]
+
+
+async def test_d1_an_endless_init_ends_as_a_timeout_never_as_throttling(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    """Even when that takes longer than an invocation waits for a machine."""
+    async with running_core(tmp_path, FakeFunction(init_s=math.inf), capacity_wait_s=1) as core:
+        await prepare(core)
+        began = trio.current_time()
+        outcome = await core.invoker.invoke(invocation(version(LATEST, timeout_s=5)))
+        await settled()
+        lines = core.messages(LATEST)
+
+    assert outcome.function_error == "Unhandled"
+    error = json.loads(outcome.payload)
+    assert error["errorType"] == "Sandbox.Timedout"
+    assert error["errorMessage"].endswith(" Error: Task timed out after 5.00 seconds")
+    assert trio.current_time() - began == pytest.approx(15, abs=0.5)
+    assert [line.split("\t", 1)[1] for line in lines if line.startswith("INIT_REPORT")] == [
+        "Phase: init\tStatus: timeout",
+        "Phase: invoke\tStatus: timeout",
+    ]
+    assert lines[-1].endswith("Status: timeout")
+
+
+async def test_d2_an_init_over_its_limit_begins_anew_under_the_functions_timeout(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    """Its time is the invocation's: of the time-out, of the deadline, and of the duration that is reported."""
+    seen: list[wire.Invoke] = []
+
+    async def look(_event: bytes, request: wire.Invoke, _memory: object) -> bytes:
+        seen.append(request)
+        return b"{}"
+
+    function = FakeFunction(handler=look, init_s=20)
+    async with running_core(tmp_path, function) as core:
+        await prepare(core)
+        outcome = await core.invoker.invoke(invocation(version(LATEST, timeout_s=30)))
+        await settled()
+        assert outcome.function_error is None
+        assert core.function.inits == 2
+        assert abs(seen[0].deadline_ms - seen[0].clock_ns // 1_000_000 - 10_000) < 1000
+        assert re.search(r"\tDuration: 2\d{4}\.\d\d ms", core.messages(LATEST)[-1])
+        assert "Init Duration" not in core.messages(LATEST)[-1]
+        # Initialised by now: the machine serves as any other.
+        await core.invoker.invoke(invocation(version(LATEST, timeout_s=30)))
+        assert core.function.inits == 2
+
+
+async def test_an_init_that_fails_when_it_begins_anew_is_the_functions_error(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    function = FakeFunction(init_s=12, init_error="ImportError")
+    async with running_core(tmp_path, function) as core:
+        await prepare(core)
+        outcome = await core.invoker.invoke(invocation(version(LATEST, timeout_s=30)))
+        await settled()
+        lines = core.messages(LATEST)
+
+    assert json.loads(outcome.payload)["errorType"] == "ImportError"
+    assert "Phase: invoke\tStatus: error" in lines[-3]
+    assert lines[-1].endswith("Status: error\tError Type: Runtime.Unknown")
 
 
 async def test_tail_returns_the_whole_log_of_the_invocation(
@@ -562,7 +626,6 @@ async def test_the_deadline_reaches_the_runtime(
 
     (request,) = seen
     assert abs(request.deadline_ms - request.clock_ns // 1_000_000 - 7000) < 1000
-    assert request.trace_id.startswith("Root=1-")
 
 
 async def test_a_python_version_that_nothing_protects_is_not_published(tmp_path: Path) -> None:

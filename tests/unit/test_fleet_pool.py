@@ -54,6 +54,7 @@ class Starting:
         self.most_alive = 0
         self.begun = 0
         self.fail = False
+        self.takes_s = 0.15
         self.private_bytes = 30 << 20
         self.ending_s = 0.0
         """How long a machine takes to be gone."""
@@ -63,7 +64,7 @@ class Starting:
     @asynccontextmanager
     async def __call__(self, of: FunctionVersion) -> AsyncIterator[Environment]:
         self.begun += 1
-        await trio.sleep(0.15)
+        await trio.sleep(self.takes_s)
         if self.losses:
             self.losses -= 1
             raise MachineDied("killed")
@@ -635,6 +636,31 @@ async def test_a_freed_environment_serves_a_waiter_before_a_new_start_does(
                 first.reusable = False
         await trio.sleep(1)
         assert len(start.alive) == 1  # what was started meanwhile is ready stock
+
+
+async def test_who_waits_for_room_is_throttled_and_who_waits_for_a_start_is_not(
+    autojump_clock: MockClock,
+) -> None:
+    """How long a start may take is its own affair: an init has a limit."""
+    async with fleet_of(max_machines=1) as (fleet, start):
+        start.takes_s = 100
+        outcomes: list[tuple[str, float]] = []
+
+        async def lease(number: str) -> None:
+            try:
+                async with fleet.pool(version(number)).lease(wait_s=10):
+                    outcomes.append((f"served {number}", trio.current_time()))
+            except NoCapacity:
+                outcomes.append((f"throttled {number}", trio.current_time()))
+
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for number in ("1", "1", "2"):
+                nursery.start_soon(lease, number)
+        after = sorted((what, at - began) for what, at in outcomes)
+
+        assert [what for what, _ in after] == ["served 1", "throttled 1", "throttled 2"]
+        assert [at for _, at in after] == pytest.approx([100, 10, 10])
 
 
 async def test_a_failed_start_is_raised_in_who_waits_for_it(autojump_clock: MockClock) -> None:

@@ -423,3 +423,15 @@ def test_no_more_lines_are_kept_than_fit_and_the_rest_is_counted(
     assert len(kept.lines) + kept.lost == len(sizes)
     kept.clear()
     assert (kept.lines, kept.lost) == ([], 0)
+
+
+async def test_d8_empty_lines_are_dropped() -> None:
+    lines: list[str] = []
+    async with connected() as (session, guest, _):
+        session.lines.pass_on = lambda line: lines.append(line.text)
+        for source in (wire.LogSource.STDOUT, wire.LogSource.TELEMETRY_TEXT):
+            for text in (b"", b"a\n\n\nb\n", b" "):
+                await guest.send(wire.SYNC, wire.encode_log(text, source, timestamp_us=1, stream=1))
+        await wait_all_tasks_blocked()
+
+    assert lines == ["a", "b", " ", "a\n\n\nb\n", " "]

@@ -111,3 +111,13 @@ def test_building_code_of_the_language_is_a_reason_to_fetch_again(sources):
     (sources / "languages/python/thaw_python_image.py").write_text("")
 
     assert before != load(RUNTIME).system_digest
+
+
+def test_a_runtime_with_an_archive_of_its_own_has_its_python_and_every_images_kernel():
+    usual, other = load(RUNTIME), load("python3.12")
+
+    assert (usual.archive.suite, usual.python) == ("trixie", "3.13")
+    assert (other.archive.suite, other.python) == ("noble", "3.12")
+    assert other.base == usual.base
+    assert "usr/lib/python3.12/test" in other.remove
+    assert usual.system_digest != other.system_digest

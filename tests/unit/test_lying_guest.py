@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 EXAMPLES: Final = int(os.environ.get("LYING_EXAMPLES", "40"))
 LOG_BYTES: Final = 1 << 20
 WAIT_S: Final = 30.0
+STARTS_S: Final = 3 * 2 * (120.0 + 10.0)
+"""Of three machines that are lost, each with an init that is begun a second time."""
 LIAR: Final = Code(sha256="liar", size=1)
 
 MEMORY: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -67,8 +69,8 @@ async def publish(core: Core, catalog: Catalog, name: str) -> FunctionVersion:
 
 
 async def answer(core: Core, of: FunctionVersion, *, tail: bool = False) -> str:
-    """How an invocation ends, which it does within its time-out and the wait for a machine."""
-    with trio.fail_after(WAIT_S + of.timeout_s + 1):
+    """How an invocation ends, which it does within its time-out, the wait for room, and what starts may take."""
+    with trio.fail_after(WAIT_S + STARTS_S + of.timeout_s + 1):
         outcome = await core.invoker.invoke(invocation(of, b'{"a": 1}', tail=tail))
     if isinstance(outcome, NotRun):
         assert outcome.reason is not Reason.STOPPING

@@ -151,3 +151,38 @@ def test_the_agent_fills_in_what_the_host_lets_pass(arguments, defaults, handler
 
     assert [filled(part) for part in runtime.command] == language.command(init)
     assert {name: filled(text) for name, text in defaults.items()} == language.defaults(init)
+
+
+def test_a_runtimes_image_is_its_languages_and_its_own(folder):
+    (folder / "tiny/runtime.toml").write_text(
+        TINY.replace('image.packages = ["tiny"]', "")
+        + """
+image.packages = ["second"]
+image.copy = { "b" = "etc/b" }
+image.settings = { version = "2" }
+image.archive = { suite = "noble", python = "3.12", components = ["main", "universe"] }
+[image]
+packages = ["first"]
+build = "build.py"
+copy = { "a" = "etc/a" }
+settings = { version = "1", kind = "x" }
+"""
+    )
+    found = runtimes.known()
+    one, two = found["tiny1"].image, found["tiny2"].image
+
+    assert (one.packages, two.packages) == (("first",), ("first", "second"))
+    assert (one.build, two.build) == ("build.py", "build.py")
+    assert two.copy == {"a": "etc/a", "b": "etc/b"}
+    assert (one.settings["version"], two.settings) == ("1", {"version": "2", "kind": "x"})
+    assert one.archive is None
+    assert two.archive == runtimes.Archive(
+        suite="noble", python="3.12", components=("main", "universe")
+    )
+
+
+def test_an_archive_without_its_suite_is_named(folder):
+    (folder / "tiny/runtime.toml").write_text(TINY + 'image.archive = { python = "3.12" }')
+
+    with pytest.raises(ImageError, match=r"image\.archive\.suite: required field missing"):
+        runtimes.known()

@@ -13,6 +13,7 @@ from thawd.invoke.outcome import Invocation, NotRun
 
 from .errors import ApiError, invalid_content, invalid_parameter, not_run
 from .offload import off_the_loop
+from .tracing import trace_of
 from .validation import Violations
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ PAYLOAD_LIMIT: Final = 6_291_456
 """Bytes of an event (Lambda quotas: 6 MB)."""
 _CLIENT_CONTEXT_LIMIT: Final = 3583
 """Bytes of `X-Amz-Client-Context`, in base64 (Lambda API, Invoke)."""
+_FIRST_BYTES: Final = range(0xC2, 0xF5)
+"""Bytes that may begin a character of several (RFC 3629)."""
 _TYPES: Final = ("Event", "RequestResponse", "DryRun")
 _LOG_TYPES: Final = ("None", "Tail")
 
@@ -70,6 +73,7 @@ class Invocations:
                 "Asynchronous invocation (InvocationType Event) is not supported yet: use RequestResponse"
             )
         arn = api.arns.arn(ref.name, ref.qualifier)
+        trace = trace_of(request.header("X-Amzn-Trace-Id"))
         outcome = await api.core.invoker.invoke(
             Invocation(
                 version=version,
@@ -77,6 +81,7 @@ class Invocations:
                 invoked_arn=arn,
                 request_id=request.id,
                 payload=payload,
+                trace_id=trace,
                 client_context=client_context,
                 log_tail=log_type == "Tail",
             )
@@ -86,6 +91,9 @@ class Invocations:
         headers = [
             ("Content-Type", "application/json"),
             ("X-Amz-Executed-Version", outcome.executed_version),
+            ("X-Amzn-Trace-Id", trace),
+            # Of a proxy of AWS's; 0 is what it always says.
+            ("x-amzn-Remapped-Content-Length", "0"),
         ]
         if outcome.function_error:
             headers.append(("X-Amz-Function-Error", outcome.function_error))
@@ -105,8 +113,39 @@ def _event(payload: bytes) -> bytes:
         # Numbers are the function's: their digits are not turned into values, which costs more than all the rest.
         json.loads(payload.decode(), parse_constant=_not_json, parse_int=len, parse_float=len)
     except (ValueError, RecursionError) as error:
-        raise invalid_content(str(error)) from None
+        raise invalid_content(
+            f"Could not parse payload into json: {_said(error, payload)}"
+        ) from None
     return payload
+
+
+def _said(error: Exception, payload: bytes) -> str:
+    """What is wrong with an event, and where, as AWS's parser (Jackson) says it; its columns count bytes."""
+    match error:
+        case UnicodeDecodeError():
+            at = error.start
+            # The byte that cannot begin a character, or that cannot go on with one.
+            if payload[at] in _FIRST_BYTES and error.end < len(payload):
+                at, kind = error.end, "middle"
+            elif payload[at] in _FIRST_BYTES:
+                return "Unexpected end-of-input in a character" + _place(payload, at)
+            else:
+                kind = "start"
+            return f"Invalid UTF-8 {kind} byte 0x{payload[at]:02x}" + _place(payload, at)
+        case json.JSONDecodeError():
+            return error.msg + _place(payload, len(error.doc[: error.pos].encode()))
+        case RecursionError():
+            return "Document nesting depth exceeds the maximum allowed"
+        case _:
+            return str(error)
+
+
+def _place(payload: bytes, at: int) -> str:
+    line = payload.count(b"\n", 0, at) + 1
+    # The column behind the byte, counted from 1.
+    column = at - (payload.rfind(b"\n", 0, at) + 1) + 2
+    source = "REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled)"
+    return f"\n at [Source: {source}; line: {line}, column: {column}]"
 
 
 def _not_json(name: str) -> NoReturn:

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from thaw_agent import wire
     from thawd.catalog.models import FunctionVersion
     from thawd.engines.machine import Machine
     from thawd.guest.lines import LogLine
@@ -63,6 +64,8 @@ class Environment:
     session: GuestSession
     log: EnvironmentLog
     start: Start
+    init_left: wire.Init | None = None
+    """The init that its first invocation has to do, because the one before was over its limit (`init.finish_init`)."""
     stage: Stage = Stage.READY
     uses: int = 0
     reusable: bool = False

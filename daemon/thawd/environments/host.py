@@ -33,7 +33,8 @@ class Host:
     """Given to every start. Made by the daemon; its members are read in this package alone.
 
     `ready_disk` proves the code disk of a deployment package, or makes it again (raises `BundleError`).
-    `init_limit_factor` stretches Lambda's 10 s init limit on emulated processors. `skip_fixers` names, by function, the
+    `slow_down` is how much slower than a real processor an emulated one is taken to be: by this the function's processor
+    time is divided before it counts for Lambda's 10 s init limit (`thaw_agent.init_limit`). `skip_fixers` names, by function, the
     fixers that its clones go without.
     """
 
@@ -45,7 +46,7 @@ class Host:
     logs: LogBook
     region: str
     restore_limit_s: float = RESTORE_LIMIT_S
-    init_limit_factor: float = 1.0
+    slow_down: int = 1
     boot_deadline_s: float = 120.0
     skip_fixers: Mapping[str, tuple[str, ...]] = field(factory=dict)
     _generations: count[int] = field(factory=lambda: count(time.time_ns() // 1_000_000))

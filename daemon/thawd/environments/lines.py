@@ -32,9 +32,12 @@ def init_start_line(runtime_version: str) -> str:
     return f"INIT_START {runtime_version}"
 
 
-def init_report_line(took_ms: float, *, status: str = "", error_type: str = "") -> str:
-    """The line after an init."""
-    return f"INIT_REPORT Init Duration: {took_ms:.2f} ms\tPhase: init{_ending(status, error_type)}"
+def init_report_line(
+    took_ms: float, *, phase: str = "init", status: str = "", error_type: str = ""
+) -> str:
+    """The line after an init; `phase` is `invoke` for one that was begun anew within an invocation."""
+    ending = _ending(status, error_type)
+    return f"INIT_REPORT Init Duration: {took_ms:.2f} ms\tPhase: {phase}{ending}"
 
 
 SNAPSHOT_NOTE: Final = "SNAPSHOT_NOTE "
@@ -106,7 +109,8 @@ def report_line(
             f"Restore Duration: {start.took_ms:.2f} ms",
             f"Billed Restore Duration: {start.billed_ms} ms",
         ]
-    elif start is not None:
+    elif start is not None and start.runtime_ms:
+        # An init that began anew within the invocation is in its duration.
         fields.append(f"Init Duration: {start.runtime_ms:.2f} ms")
     line = "\t".join(fields) + "\t"
     if status:

@@ -15,6 +15,7 @@ from attrs import frozen
 from thaw_agent import wire
 from thawd.guest.lines import Kept
 
+from .init import finish_init
 from .start import How, start
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ async def hand(environment: Environment, events: Sequence[bytes], *, region: str
 
     environment.listen(keep)
     answers: list[Answer] = []
+    await finish_init(environment)
     for number, event in enumerate(events):
         kept.clear()
         began_s, sent = time.time(), trio.current_time()

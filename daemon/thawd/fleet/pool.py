@@ -3,6 +3,8 @@
 Invocations wait in one queue. The first in it gets the first environment that becomes free: one that another invocation
 returns, or one that was started because the queue was longer than the starts under way. So a burst never waits for a
 start when a warm environment becomes free meanwhile. A start that nobody waits for any more becomes ready stock.
+An invocation is throttled when it had no room for a start in time. Once a start is under way for it, that start's own limits
+count: a slow init is the function's, and no reason to throttle.
 
 A pool serves until other code or another configuration supersedes its version, or the version is deleted. From then on it
 keeps no environment that rests, and running invocations may end. Its queue is served if it was superseded, and refused if
@@ -105,6 +107,8 @@ class _Waiter:
     served: trio.Event = field(factory=trio.Event)
     environment: Environment | None = None
     error: Exception | None = None
+    late: bool = False
+    """Its time to wait for room is over; only a start that is under way for it keeps it in the queue."""
     losses: int = 0
     """Starts that lost their machine while it was the first in the queue."""
 
@@ -180,8 +184,8 @@ class Pool:
     async def lease(self, *, wait_s: float) -> AsyncIterator[Environment]:
         """An environment for one invocation, running. Set `reusable` on it when it may serve another.
 
-        Raises the error of its start (`RestoreFailure`, `InitFailure`, ...), `NoCapacity` when there was none
-        within `wait_s` seconds, `Deleted` when the version was deleted meanwhile.
+        Raises the error of its start (`RestoreFailure`, `InitFailure`, ...), `NoCapacity` when there was none and no
+        start under way for it after `wait_s` seconds, `Deleted` when the version was deleted meanwhile.
         """
         environment = await self._acquire(wait_s)
         environment.reusable = False
@@ -332,12 +336,16 @@ class Pool:
         return None
 
     async def _from_queue(self, deadline: float) -> Environment | None:
-        """The first environment that becomes free; None when there was none before the deadline."""
+        """The first environment that becomes free; None when there was none, and no room to start one, in time."""
         waiter = _Waiter(trio.current_time())
         self._waiters.append(waiter)
         self._settle()
         try:
             with trio.move_on_at(deadline):
+                await waiter.served.wait()
+            if not waiter.served.is_set():
+                waiter.late = True
+                self._settle()
                 await waiter.served.wait()
         except BaseException:
             # The invocation is gone. An environment that it was given meanwhile goes to the next in the queue.
@@ -351,6 +359,14 @@ class Pool:
         if waiter.error is not None:
             raise waiter.error
         return waiter.environment
+
+    def _throttle(self) -> bool:
+        """Send those away whose time to wait is over and for whom no start is under way; whether there were any."""
+        late = [one for one in list(self._waiters)[len(self._starting) :] if one.late]
+        for waiter in late:
+            self._waiters.remove(waiter)
+            waiter.served.set()
+        return bool(late)
 
     def _take(self, environment: Environment) -> None:
         self._drop(environment)
@@ -415,6 +431,8 @@ class Pool:
 
     def _settle(self) -> None:
         self._rooms.settle(self)
+        if self._throttle():
+            self._rooms.settle(self)
 
     def _top_up(self) -> None:
         in_demand = trio.current_time() - self._wanted_at < self.idle_s

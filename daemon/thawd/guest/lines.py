@@ -98,13 +98,13 @@ class Lines:
     _heard: int = 0
 
     async def hear(self, frame: wire.Frame) -> None:
-        """Pass on the lines of a LOG frame, as far as the machine may log."""
+        """Pass on the lines of a LOG frame, as far as the machine may log. Empty ones are dropped, as on Lambda."""
         timestamp_us, source, data = wire.decode_log(frame.payload)
         for line in data.split(b"\n") if source in _LINES else [data]:
             self._heard += 1
             if self._heard % _SLICE == 0:
                 await trio.lowlevel.checkpoint()
-            if self._allowance.takes(len(line)):
+            if line and self._allowance.takes(len(line)):
                 self.tell_lost()
                 self.pass_on(
                     LogLine(

@@ -197,7 +197,7 @@ class _Agent:
                 connections=["10.0.0.5:5432"] if request.trace else [],
             )
             if snapshot
-            else wire.InitDone(duration_us=1000)
+            else wire.InitDone(duration_us=1000, counted_us=round(function.init_s * 1e6))
         )
         await self._port.send_all(ready.encode())
         return True

@@ -44,6 +44,9 @@ _USERS: Final = (
 _GROUPS: Final = "root:x:0:\nsbx_user1051:x:993:\n"
 """Lambda's own user and number."""
 
+_PROGRAMS: Final = {"sh": "bash", "awk": "gawk"}
+"""Links in /usr/bin that maintainer scripts would make, to the programs that Lambda's own system (AL2023) has there."""
+
 _EVERYBODYS: Final = ("tmp", "var/tmp")
 """Directories that the function's user may write to as well."""
 
@@ -72,15 +75,15 @@ async def build_system(recipe: Recipe, target: Path, progress: Progress) -> None
     build = _build(recipe, target / "root", target / "fetched")
     build.fetched.mkdir()
     await together(
-        lambda: debian.unpack(base.suite, recipe.packages, build.root),
-        lambda: debian.unpack(base.suite, (base.kernel, base.busybox), target / "boot"),
+        lambda: debian.unpack(recipe.archive, recipe.packages, build.root),
+        lambda: debian.unpack(base.archive, (base.kernel, base.busybox), target / "boot"),
         lambda: hook.fetch(build),
         failure=ImageError,
     )
     progress("putting the system together", 0.6)
     await _assemble(recipe, build.root)
     progress("compiling and installing", 0.7)
-    await build.compile([f"usr/lib/python{base.python}", "usr/lib/python3"])
+    await build.compile([f"usr/lib/python{recipe.python}", "usr/lib/python3"])
     found = await hook.install(build)
     await trio.to_thread.run_sync(shutil.rmtree, build.fetched)
     kernel = _only_kernel(target / "boot/boot")
@@ -109,6 +112,9 @@ async def _assemble(recipe: Recipe, root: Path) -> None:
     for name in ("bin", "sbin", "lib", "lib64"):
         if not (root / name).exists():
             (root / name).symlink_to(f"usr/{name}")
+    for name, program in _PROGRAMS.items():
+        (root / "usr/bin" / name).unlink(missing_ok=True)
+        (root / "usr/bin" / name).symlink_to(program)
     for name in recipe.remove:
         _remove(root / name)
     made = ("proc", "sys", "dev", "run", "root", "opt", "var/task", "var/runtime", "etc")
@@ -170,7 +176,7 @@ def _build(recipe: Recipe, root: Path, fetched: Path) -> Build:
         root=root,
         fetched=fetched,
         settings=recipe.runtime.image.settings,
-        python=recipe.base.python,
+        python=recipe.python,
     )
 
 
@@ -190,6 +196,9 @@ def _copy(source: Path, target: Path) -> None:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
+        # Programs stay programs; otherwise the umask decides, as for any file.
+        if path.stat().st_mode & 0o100:
+            copy.chmod(0o755)
 
 
 def _remove(path: Path) -> None:

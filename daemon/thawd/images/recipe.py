@@ -14,11 +14,12 @@ from attrs import evolve, frozen
 
 from thawd import runtimes
 from thawd.errors import ImageError
+from thawd.runtimes import Archive
 
 if TYPE_CHECKING:
     from thawd.runtimes import Runtime
 
-_FORMAT: Final = "4"
+_FORMAT: Final = "5"
 """Of the slow part's building code: raised when it makes another system of the same recipe."""
 
 _BUILDERS: Final = ("build.py", "initramfs.py", "kernel.py", "hook.py")
@@ -38,6 +39,11 @@ class Base:
     remove: tuple[str, ...]
     directory: Path = Path()
 
+    @property
+    def archive(self) -> Archive:
+        """Where the kernel comes from, and every package unless the runtime has an archive of its own."""
+        return Archive(suite=self.suite, python=self.python)
+
 
 @frozen(kw_only=True)
 class Recipe:
@@ -54,9 +60,20 @@ class Recipe:
         return (*self.base.packages, *self.runtime.image.packages)
 
     @property
+    def archive(self) -> Archive:
+        """Where they come from."""
+        return self.runtime.image.archive or self.base.archive
+
+    @property
+    def python(self) -> str:
+        """The agent's interpreter, which is the archive's python3."""
+        return self.archive.python
+
+    @property
     def remove(self) -> tuple[str, ...]:
         """Files and directories of the packages that the image does without."""
-        return (*self.base.remove, *self.runtime.image.remove)
+        base = (name.replace("{python}", self.python) for name in self.base.remove)
+        return (*base, *self.runtime.image.remove)
 
     @property
     def hook(self) -> Path | None:
@@ -70,7 +87,7 @@ class Recipe:
         parts = [
             _FORMAT,
             self.base.suite,
-            self.base.python,
+            self.archive,
             self.base.kernel,
             self.base.busybox,
             self.packages,

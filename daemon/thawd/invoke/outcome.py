@@ -28,6 +28,8 @@ class Invocation:
     request_id: str
     payload: bytes
     """The event, JSON."""
+    trace_id: str = ""
+    """X-Ray's trace header; empty: none."""
     client_context: str = ""
     """JSON text, decoded from the client's base64; empty if none was sent."""
     log_tail: bool = False

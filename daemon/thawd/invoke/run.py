@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -11,9 +10,11 @@ import trio
 from attrs import evolve
 
 from thaw_agent import wire
+from thawd.environments.init import finish_init
+from thawd.environments.limits import InitTimeout
 from thawd.environments.lines import end_line, report_line, start_line, timeout_line
 from thawd.errors import ThawError
-from thawd.guest.failures import AgentFault, RuntimeExited
+from thawd.guest.failures import AgentFault, InitFailure, RuntimeExited
 from thawd.invoke.outcome import Answered, Invocation, function_error
 
 if TYPE_CHECKING:
@@ -49,13 +50,15 @@ async def run(
         log.start_tail()
     guest: GuestInvocation | None = None
     try:
-        with _unless_begun(lines, last=last), trio.fail_after(version.timeout_s):
+        init_s = await _init(environment, lines)
+        left_s = max(0.0, version.timeout_s - init_s)
+        with _unless_begun(lines, last=last), trio.fail_after(left_s):
             guest = await environment.session.invoke(
                 wire.Invoke(
                     request_id=request_id,
-                    deadline_ms=round((lines.began_s + version.timeout_s) * 1e3),
+                    deadline_ms=round((time.time() + left_s) * 1e3),
                     function_arn=invocation.invoked_arn,
-                    trace_id=_trace_id(lines.began_s),
+                    trace_id=invocation.trace_id,
                     client_context=invocation.client_context,
                     clock_ns=time.time_ns(),
                 ),
@@ -73,14 +76,18 @@ async def run(
                 answer(outcome)
             done = await guest.done()
         environment.reusable = reply.error_type not in _RETIRING_ERRORS
-        lines.end(duration_ms=done.duration_us / 1e3, max_memory_bytes=done.max_memory_bytes)
-    except trio.TooSlowError:
+        duration_ms = init_s * 1e3 + done.duration_us / 1e3
+        lines.end(duration_ms=duration_ms, max_memory_bytes=done.max_memory_bytes)
+    except (trio.TooSlowError, InitTimeout):
         lines.timed_out()
         outcome = function_error(
             invocation,
             "Sandbox.Timedout",
             f"Task timed out after {version.timeout_s:.2f} seconds",
         )
+    except InitFailure as failure:
+        lines.end(status="error", error_type=failure.error_type)
+        raise
     except RuntimeExited as exited:
         lines.end(
             max_memory_bytes=exited.exited.max_memory_bytes,
@@ -106,6 +113,14 @@ async def run(
             environment.session.forget(guest)
     tail = log.take_tail() if invocation.log_tail else b""
     answer(evolve(outcome, log_tail=tail))
+
+
+async def _init(environment: Environment, lines: _Lines) -> float:
+    """Do what the start left of the init; the seconds of the time-out that it took. Raises as `finish_init`."""
+    if environment.init_left is None:
+        return 0.0
+    lines.begin()
+    return await finish_init(environment)
 
 
 def exit_message(exited: wire.Exited) -> str:
@@ -174,9 +189,3 @@ def _unless_begun(lines: _Lines, *, last: bool) -> Iterator[None]:
             raise
         reason = str(error) or "the guest agent did not take the event within the time-out"
         raise NotBegun(reason) from error
-
-
-def _trace_id(now_s: float) -> str:
-    return (
-        f"Root=1-{int(now_s):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
-    )

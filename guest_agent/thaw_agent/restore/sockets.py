@@ -13,6 +13,8 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING, Final
 
+from thaw_agent.addresses import API_HOST, KEYS_HOST
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -21,11 +23,11 @@ if TYPE_CHECKING:
 _LISTEN: Final = 10
 _CLOSED: Final = 7
 """States of a TCP socket (Linux, include/net/tcp_states.h), the first byte of TCP_INFO."""
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::ffff:127.0.0.1"})
+_OURS: Final = frozenset({API_HOST, KEYS_HOST, f"::ffff:{API_HOST}", f"::ffff:{KEYS_HOST}"})
 
 
 def shut(system: System, processes: Iterable[int], *, api_port: int) -> list[str]:
-    """Shut the TCP connections of these processes, but those to 127.0.0.1's `api_port`; returns their far ends."""
+    """Shut the TCP connections of these processes, but those to the agent's `api_port`; returns their far ends."""
     ends = (_shut(one, api_port) for pid in processes for one in system.sockets_of(pid))
     return [end for end in ends if end is not None]
 
@@ -39,7 +41,7 @@ def _shut(one: socket.socket, api_port: int) -> str | None:
     end = "not connected yet"
     with contextlib.suppress(OSError):  # a connection still being made has no peer yet
         host, port = one.getpeername()[:2]
-        if port == api_port and host in _LOOPBACK:
+        if port == api_port and host in _OURS:
             return None
         end = f"{host}:{port}"
     with contextlib.suppress(OSError):  # ended meanwhile

@@ -23,6 +23,8 @@ SKIP: Final = "THAW_SKIP_FIXERS"
 """A function's own opt-out, among its environment variables: names of fixers, or `*`, with commas or spaces."""
 PARENT: Final = "THAW_PARENT"
 """`children.VARIABLE`, without its imports."""
+RUNTIME: Final = "/var/runtime/bootstrap.py"
+"""The runtime's own script."""
 _START_MESSAGE_MS: Final = 1_000
 _EX_SOFTWARE: Final = 70
 
@@ -34,6 +36,8 @@ taken = ""
 def start() -> None:
     """Take the control descriptor out of the environment and, for snap-start, set up the session."""
     global taken
+    if RUNTIME in sys.argv[1:]:
+        return  # a wrapper in Python: the runtime is what it will start, or become
     descriptor = os.environ.pop(DESCRIPTOR, None)
     if descriptor is None:
         if PARENT in os.environ:
