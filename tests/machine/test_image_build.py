@@ -107,7 +107,10 @@ print(boto3.__version__)
 
 def test_every_file_of_python_is_compiled_and_never_checked_against_its_source(tree):
     folders = ("usr/lib/thaw", "var/runtime", "usr/lib/python3.13", "usr/lib/python3")
-    sources = [path for folder in folders for path in (tree / folder).rglob("*.py")]
+    # A script's byte code is never read.
+    script = tree / "var/runtime/bootstrap.py"
+    found = [path for folder in folders for path in (tree / folder).rglob("*.py")]
+    sources = [path for path in found if path != script]
     assert len(sources) > 500
     for source in sources:
         compiled = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"

@@ -120,6 +120,7 @@ async def _assemble(recipe: Recipe, root: Path) -> None:
     made = ("proc", "sys", "dev", "run", "root", "opt", "var/task", "var/runtime", "etc")
     for name in (*made, *_EVERYBODYS):
         (root / name).mkdir(parents=True, exist_ok=True)
+        (root / name).chmod(0o755)  # some packages keep theirs to themselves
     for name in _EVERYBODYS:
         (root / name).chmod(0o1777)
     for name, text in {

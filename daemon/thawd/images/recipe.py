@@ -19,7 +19,7 @@ from thawd.runtimes import Archive
 if TYPE_CHECKING:
     from thawd.runtimes import Runtime
 
-_FORMAT: Final = "5"
+_FORMAT: Final = "6"
 """Of the slow part's building code: raised when it makes another system of the same recipe."""
 
 _BUILDERS: Final = ("build.py", "initramfs.py", "kernel.py", "hook.py")
