@@ -211,6 +211,8 @@ def played(monkeypatch: pytest.MonkeyPatch, examples: int) -> Counter[str]:
     return far
 
 
+# A script may hold a megabyte; Hypothesis writes down each that it plays.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 STAGES: Final = ("init done", "snapshot ready", "restored", "response")
 
 
