@@ -22,8 +22,9 @@ _READ_BYTES: Final = 8 * 1024
 """In one turn of the loop: a thread that never stops printing must not keep the agent from anything else."""
 _READS: Final = 8
 """Of one pipe when all of it is wanted: together what a pipe holds (pipe(7))."""
-_REST_S: Final = 0.01
-"""With `_READ_BYTES` this is somewhat less than the 1 MiB a second that a machine may log in the long run."""
+_REST_S: Final = 0.002
+"""As long as a read of `_READ_BYTES` takes on an emulated processor: half of it is left to others, and a traceback of
+megabytes is still read in a second."""
 LONGEST: Final = wire.MAX_PAYLOAD - wire.LOG_HEADER.size
 """Bytes of one entry; what is longer comes as several."""
 
