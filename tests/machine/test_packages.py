@@ -1,7 +1,7 @@
 """The packages that people bundle, in machines: published, restored, used, and different in every clone.
 
-Several are in a bundle, as functions have them. Only `./dev test --long` runs them, and
-writes what it has seen into docs/packages.md. What needs no machine is in tests/packages.
+Several are in a bundle, as functions have them. A dozen packages are in CI; `./dev test --long` takes all, and writes
+what it has seen into docs/packages.md. What needs no machine is in tests/packages.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "packages.md"
 # A publish and eight clones took 100 s on emulated processors that others kept busy.
-pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
+pytestmark = pytest.mark.timeout(900)
 CLONES = 8
 CLONES_IN_CI = 4
 AT_ONCE = 3
@@ -106,6 +106,7 @@ def test_what_clones_share_is_looked_for_in_a_bundle_of_packages(
     assert [] == [finding.message for finding in report.findings if finding.level is Level.ERROR]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", IN_MACHINES)
 def test_all_packages_publish_and_their_clones_differ(
     daemon: Daemon, site: bundles.Site, group: str, proven: Proven

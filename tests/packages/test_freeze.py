@@ -29,7 +29,6 @@ def repeated(clones: list[list[dict[str, object]]]) -> set[str]:
     return twice
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_function_that_uses_it_freezes_and_its_clones_differ(site, guest, package):
     with site.bundle(package, package) as bundle:
@@ -50,7 +49,6 @@ def test_a_function_that_uses_it_freezes_and_its_clones_differ(site, guest, pack
     assert set(said["own"]) <= {f"use_{package}", "local"}
 
 
-@pytest.mark.long
 def test_without_fixers_clones_do_not_differ(site, guest):
     """The test above can fail."""
     with site.bundle("numpy-off", "numpy") as bundle:
