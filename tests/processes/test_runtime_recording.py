@@ -34,7 +34,12 @@ def traced(folder: Path, source: str, **files: str) -> tuple[list[dict[str, Any]
         (folder / f"{name}.py").write_text(textwrap.dedent(text))
     done = subprocess.run(
         [sys.executable, "-c", BED.format(runtime=str(RUNTIME), root=str(folder))],
-        env={"LAMBDA_TASK_ROOT": str(folder), "PATH": "/usr/bin:/bin"},
+        env={
+            "LAMBDA_TASK_ROOT": str(folder),
+            "PATH": "/usr/bin:/bin",
+            "AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9001/2021-04-23/credentials",
+        },
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -131,6 +136,31 @@ def test_globals_are_found_where_they_hide(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert name in named, named
         assert named[name][0].replace("-", "") in made
+
+
+def test_what_is_sent_to_the_agent_is_not_told(tmp_path: Path) -> None:
+    """Neither to its Runtime API nor to its credentials endpoint, whose token every clone has."""
+    _, after, _ = traced(
+        tmp_path,
+        """
+        import os, socket
+        def listening():
+            server = socket.create_server(("127.0.0.1", 0))
+            return server, f"127.0.0.1:{server.getsockname()[1]}"
+        (api, at), (keys, at_keys), (other, at_other) = listening(), listening(), listening()
+        recorder = __import__("__main__").recorder
+        assert recorder._ours == {"169.254.100.1:9001", "127.0.0.1:9001"}, recorder._ours
+        recorder._ours = {at, at_keys}
+        def handler(event):
+            for place in (at, at_keys, at_other):
+                host, port = place.split(":")
+                with socket.create_connection((host, int(port))) as client:
+                    client.sendall(b"to " + place.encode())
+            return at_other
+        """,
+    )
+
+    assert len([record for record in after if record["kind"] == "sent"]) == 1
 
 
 def test_what_is_sent_is_told_once_by_connection(tmp_path: Path) -> None:
