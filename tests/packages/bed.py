@@ -12,7 +12,6 @@ that it is `THREADED`: machines show what it gives (test_machines.py). Prints JS
 from __future__ import annotations
 
 import argparse
-import ctypes
 import fcntl
 import gc
 import importlib
@@ -88,8 +87,7 @@ def published(options: argparse.Namespace) -> dict[str, object]:
         registry.thaw(Draw(os.urandom(64)))
         return {"said": [unique(), unique()]}
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    clones = [run_in_clone(libc, clone)["said"] for _ in range(options.clones)]
+    clones = [run_in_clone(clone)["said"] for _ in range(options.clones)]
     registry.thaw(Draw(os.urandom(64)))
     for function, args, kwargs in get_after_restore():
         function(*args, **kwargs)
