@@ -29,7 +29,7 @@ internal abstract class Counters : Fixer
         foreach (var counter in counters)
         {
             var value = draw.Int64() & Mask;
-            counter.SetValue(null, counter.FieldType == typeof(int) ? (int)value : value);
+            counter.SetValue(null, counter.FieldType == typeof(int) ? (object)(int)value : value);
         }
         return "set";
     }

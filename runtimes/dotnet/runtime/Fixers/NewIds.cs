@@ -41,7 +41,7 @@ internal sealed class NewIds : Fixer
                 continue;
             foreach (var part in parts)
                 // An instance's field may be set although it is readonly.
-                part.SetValue(generator, part.FieldType == typeof(short) ? draw.Int16() : draw.Int32());
+                part.SetValue(generator, part.FieldType == typeof(short) ? (object)draw.Int16() : draw.Int32());
         }
         return "worker and process";
     }

@@ -12,12 +12,10 @@ internal sealed class RandomGenerators : Fixer
     [
         .. Runtime.Generators.Of(State("XoshiroImpl"), 4),
         // Of a class that derives from Random: whether its seed was given or drawn cannot be told.
-        .. State("CompatDerivedImpl").Select(type => new Generators(Shape.Derived, type)),
+        // The first name is that of .NET 8.
+        .. State("Net5CompatDerivedImpl", "CompatDerivedImpl").Select(type => new Generators(Shape.Derived, type)),
     ];
 
-    private static IEnumerable<Type> State(string name)
-    {
-        if (typeof(Random).Assembly.GetType($"System.Random+{name}") is { } type)
-            yield return type;
-    }
+    private static IEnumerable<Type> State(params string[] names) =>
+        names.Select(name => typeof(Random).Assembly.GetType($"System.Random+{name}")).OfType<Type>();
 }
