@@ -213,7 +213,9 @@ def _check_assembly(path):
     name = os.path.basename(path)
     for code in (machine, machine ^ _LINUX_CODE):
         other = _MACHINES.get(code)
-        if other and (code not in {_ANY, _X64} or (code == _ANY and flags & _REQUIRES_32_BIT)):
+        if code == _ANY and not (flags or 0) & _REQUIRES_32_BIT:
+            other = None  # what any processor runs is marked as x86
+        if other and code != _X64:
             raise Refused(
                 CANNOT_RUN,
                 f"{name} is made for {other} processors, and thawd's machines are x64: "

@@ -110,7 +110,14 @@ def dotnet(verb: str, project: Path, *arguments: str, cache: Path) -> None:
         if shared.exists():
             shutil.copy(shared, source.parent)
         done = subprocess.run(
-            [program, verb, *arguments, f"-p:ArtifactsPath={work}/artifacts", "-nodeReuse:false", "-nologo"],
+            [
+                program,
+                verb,
+                *arguments,
+                f"-p:ArtifactsPath={work}/artifacts",
+                "-nodeReuse:false",
+                "-nologo",
+            ],
             cwd=source,
             env={**assemblies.build_environment(Path(work)), "NUGET_PACKAGES": str(cache)},
             stdin=subprocess.DEVNULL,
