@@ -10,6 +10,7 @@ import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import thaw_dotnet_assemblies as assemblies
@@ -81,7 +82,7 @@ def build(tmp_path):
 class Feed(BaseHTTPRequestHandler):
     """Microsoft's download, as far as it is asked."""
 
-    files: dict[str, bytes] = {}
+    files: ClassVar[dict[str, bytes]] = {}
 
     def do_GET(self):
         body = self.files.get(self.path)
@@ -192,7 +193,7 @@ async def test_when_what_is_named_lacks_the_version_nothing_else_is_taken(
 ):
     named = install(tmp_path / "named", "8.0.34")
     monkeypatch.setenv(assemblies.ROOT, str(named))
-    with pytest.raises(ImageError, match="there is no .NET 10.0 here") as caught:
+    with pytest.raises(ImageError, match=r"there is no \.NET 10\.0 here") as caught:
         await image.fetch(build)
 
     assert str(named) in caught.value.message
@@ -235,8 +236,7 @@ async def test_a_download_of_another_sum_is_refused_and_not_unpacked(build, feed
         b"no JSON",
         b"[]",
         b'{"releases": [{"aspnetcore-runtime": {"files": [{"name": "aspnetcore-runtime-linux-x64.tar.gz"}]}}]}',
-        b'{"releases": [{"aspnetcore-runtime": {"version": "1", "files": [{"name": "aspnetcore-runtime-linux-x64.tar.gz",'
-        b' "url": "https://x/dotnet/../../etc/passwd", "hash": ""}]}}]}',
+        b'{"releases": [{"aspnetcore-runtime": {"version": "1", "files": [{"name": "aspnetcore-runtime-linux-x64.tar.gz", "url": "https://x/dotnet/../../etc/passwd", "hash": ""}]}}]}',
     ],
 )
 async def test_a_list_of_releases_that_is_none_is_refused(build, feed, listing):

