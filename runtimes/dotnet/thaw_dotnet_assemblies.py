@@ -126,7 +126,7 @@ def build(directory: Path, target: Path, *, dotnet: Path) -> None:
                 "-verbosity:quiet",
                 "-nologo",
             ],
-            env=_environment(work),
+            env=build_environment(Path(work)),
             cwd=copy,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -176,13 +176,16 @@ def _alone(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _environment(work: str) -> dict[str, str]:
-    """For a build that asks nothing, tells nobody and leaves no process behind that holds our pipes open."""
+def build_environment(work: Path) -> dict[str, str]:
+    """For a build that asks nothing, tells nobody and leaves no process behind that holds our pipes open.
+
+    It writes to `work` what is of no use afterwards.
+    """
     return {
         **os.environ,
-        "TMPDIR": work,
+        "TMPDIR": str(work),
         # A service's environment may have none, and the SDK wants to write there.
-        "HOME": os.environ.get("HOME", work),
+        "HOME": os.environ.get("HOME", str(work)),
         "DOTNET_CLI_TELEMETRY_OPTOUT": "1",
         "DOTNET_NOLOGO": "1",
         "DOTNET_SKIP_FIRST_TIME_EXPERIENCE": "1",
