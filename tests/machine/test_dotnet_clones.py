@@ -37,6 +37,7 @@ def function() -> Path:
 @pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest, images: Path) -> str:
     """A runtime with its image."""
+
     async def ensure() -> None:
         await ImageStore(images).ensure(request.param)
 
