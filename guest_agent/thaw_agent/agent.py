@@ -281,6 +281,7 @@ class Agent:
                 clock_off_ms=self._clock_off_ms,
                 report=self._told(),
             )
+            self._forget_generators()
         else:
             message = wire.InitDone(duration_us=took)
         self._logs.drain()
@@ -364,8 +365,9 @@ class Agent:
 
     def _take_record(self, pid: int, kind: int, flags: int, body: bytes) -> None:
         if kind == control.OPENED and self.phase == INIT:
-            self._opened = control.report(flags & ~control.NO_HOOKS, body)
+            self._opened = control.report(flags, body)
             self._hooks = not flags & control.NO_HOOKS
+            self._report = {}
         elif kind == control.BOOK and self.phase == INIT:
             book = control.book(body)
             self._book = (book, pid) if book.entries else None
@@ -385,7 +387,7 @@ class Agent:
         """The runtime's report, with the number of datagrams that nobody could read, if there were any."""
         told = self._report
         if self._generators is not None:
-            told = address_book.add(told, self._generators.report())
+            told = self._generators.add_to(told)
         refused = {"refused": self._refused} if told and self._refused else {}
         return {**told, **refused}
 
@@ -408,6 +410,11 @@ class Agent:
         found = address_book.AddressBook(book, self._system.memory_of(pid))
         self._generators = found
         found.find(between=lambda: address_book.pause(self._cgroup.thaw, self._cgroup.freeze))
+
+    def _forget_generators(self) -> None:
+        if self._generators is not None:
+            self._generators.close()
+            self._generators = None
 
     def _renewal(self, entropy: bytes) -> list[sequence.Step]:
         found = self._generators

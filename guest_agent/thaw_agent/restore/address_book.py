@@ -78,6 +78,7 @@ class AddressBook:
         self._book = book
         self._memory = memory
         self._found = Found([], {}, 0, marked=False, canary=False)
+        self._notes: list[str] = []
         self._us = 0
 
     def find(self, *, between: Callable[[], None]) -> None:
@@ -96,6 +97,7 @@ class AddressBook:
             # The last look was before the last pause.
             self._found = search(self._book, self._memory)
         self._us = (time.perf_counter_ns() - began) // 1000
+        self._notes = _notes(self._found)
         if not self._found.canary:
             names = ",".join(self._book.names)
             raise NoCanary(
@@ -106,6 +108,7 @@ class AddressBook:
     def renew(self, secret: bytes) -> None:
         """Fresh state for each generator, made of the host's `secret` and the kernel's bytes. Raises `OSError`."""
         began = time.perf_counter_ns()
+        self._notes = []
         fresh = _fresh(secret)
         write = self._memory.write
         for _, address, size in self._found.places:
@@ -116,47 +119,51 @@ class AddressBook:
         """Give the process's memory back."""
         self._memory.close()
 
-    def report(self) -> dict[str, Any]:
-        """Fixers and notes, in the form of a runtime's report."""
+    def add_to(self, report: dict[str, Any]) -> dict[str, Any]:
+        """A runtime's report with what was found or renewed; of fixers that both name, the details of both."""
         counts = dict.fromkeys(self._book.names, 0)
         for place in self._found.places:
             counts[place.name] += 1
-        fixers = [
-            {
-                "name": name,
-                "version": "",
-                "result": "ok" if count else "absent",
-                "essential": True,
-                "us": self._us if index == 0 else 0,
-                "detail": f"{count} found in memory" if count else "",
-            }
-            for index, (name, count) in enumerate(counts.items())
-        ]
-        notes = [
-            f"{count} objects look like generators of {name}, but not surely: they are left as they are, and may repeat in clones"
-            for name, count in self._found.doubtful.items()
-        ]
-        if self._found.derived:
-            notes.append(
-                f"{self._found.derived} generators are of classes that derive from Random: nothing tells a seed that was given "
-                "from one that was drawn, so clones continue them alike; make them in an after-restore hook"
-            )
-        return {"fixers": fixers, "notes": notes}
+        fixers = {fixer["name"]: fixer for fixer in report.get("fixers", ())}
+        us = self._us
+        for name, count in counts.items():
+            detail = f"{count} in memory" if count else ""
+            if name not in fixers:
+                fixers[name] = {
+                    "name": name,
+                    "version": "",
+                    "result": "ok" if count else "absent",
+                    "essential": True,
+                    "us": us,
+                    "detail": detail,
+                }
+            elif count:
+                told = fixers[name]
+                fixers[name] = {
+                    **told,
+                    "us": told["us"] + us,
+                    "detail": f"{told['detail']}, {detail}" if told["detail"] else detail,
+                }
+            us = 0  # of one search for all
+        return {
+            **report,
+            "fixers": [*fixers.values()],
+            "notes": [*report.get("notes", ()), *self._notes],
+        }
 
 
-def add(report: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """A runtime's report with an address book's: of fixers that both name, the details of both."""
-    fixers = [dict(fixer) for fixer in report.get("fixers", ())]
-    for one in more["fixers"]:
-        same = next((fixer for fixer in fixers if fixer["name"] == one["name"]), None)
-        if same is None:
-            fixers.append(one)
-        elif one["detail"]:
-            same["detail"] = (
-                f"{same['detail']}; {one['detail']}" if same["detail"] else one["detail"]
-            )
-            same["result"] = "ok" if same["result"] == "absent" else same["result"]
-    return {**report, "fixers": fixers, "notes": [*report.get("notes", ()), *more["notes"]]}
+def _notes(found: Found) -> list[str]:
+    """What is left as it is, for a person."""
+    notes = [
+        f"{count} objects look like generators of {name}, but not surely: they are left as they are, and may repeat in clones"
+        for name, count in found.doubtful.items()
+    ]
+    if found.derived:
+        notes.append(
+            f"{found.derived} objects of classes that derive from Random: nothing tells a seed that was given from one that was "
+            "drawn, so all clones continue them alike. Make them in an after-restore hook"
+        )
+    return notes
 
 
 def search(book: control.Book, memory: Memory) -> Found:

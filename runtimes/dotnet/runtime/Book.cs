@@ -44,45 +44,49 @@ internal readonly record struct Generators(Shape Shape, Type? Type)
 /// </summary>
 internal sealed class Book
 {
+    private const int CanaryWords = 4;
+    private const int CanarySize = 8 + (8 * CanaryWords);
     private const int EntryHead = 12;
 
     /// <summary>A generator of ours. An agent that does not find it cannot be trusted to find the others.</summary>
     private readonly object canary = Implementation(new Random());
 
-    public byte[] Record(IReadOnlyList<(string Name, Generators Generators)> entries)
+    public byte[] Record(IEnumerable<(string Name, Generators Generators)> entries)
     {
-        var names = entries.Select(entry => Encoding.UTF8.GetBytes(entry.Name)).ToArray();
-        var record = new byte[Records.HeadSize + 40 + names.Sum(name => EntryHead + name.Length)];
+        var all = entries.Select(each => (each.Generators.Shape, Address(each.Generators.Type), each.Name)).ToList();
+        // Where nothing is looked for by type, there is no search to be proved.
+        return all.Exists(each => each.Shape != Shape.OpenSsl)
+            ? Record(Address(canary.GetType()), State(), all)
+            : Record(0, new ulong[CanaryWords], all);
+    }
+
+    internal static byte[] Record(ulong canaryTable, ulong[] canary, List<(Shape Shape, ulong Table, string Name)> entries)
+    {
+        var names = entries.ConvertAll(entry => Encoding.UTF8.GetBytes(entry.Name));
+        var record = new byte[Records.HeadSize + CanarySize + names.Sum(name => EntryHead + name.Length)];
         record[0] = Records.Version;
         record[1] = (byte)Kind.Book;
         BinaryPrimitives.WriteUInt32BigEndian(record.AsSpan(4), (uint)(record.Length - Records.HeadSize));
-        var at = Records.HeadSize;
-        // Where nothing is looked for by type, there is no search to be proved.
-        if (entries.Any(entry => entry.Generators.Type is not null))
-            Canary(record.AsSpan(at));
-        at += 40;
-        for (var index = 0; index < names.Length; index++)
+        var at = record.AsSpan(Records.HeadSize);
+        BinaryPrimitives.WriteUInt64BigEndian(at, canaryTable);
+        for (var index = 0; index < CanaryWords; index++)
+            BinaryPrimitives.WriteUInt64BigEndian(at[(8 + (8 * index))..], canary[index]);
+        at = at[CanarySize..];
+        foreach (var ((shape, table, _), name) in entries.Zip(names))
         {
-            var (shape, type) = entries[index].Generators;
-            record[at] = (byte)shape;
-            BinaryPrimitives.WriteUInt16BigEndian(record.AsSpan(at + 2), (ushort)names[index].Length);
-            BinaryPrimitives.WriteUInt64BigEndian(record.AsSpan(at + 4), type is null ? 0 : Address(type));
-            names[index].CopyTo(record, at + EntryHead);
-            at += EntryHead + names[index].Length;
+            at[0] = (byte)shape;
+            BinaryPrimitives.WriteUInt16BigEndian(at[2..], (ushort)name.Length);
+            BinaryPrimitives.WriteUInt64BigEndian(at[4..], table);
+            name.CopyTo(at[EntryHead..]);
+            at = at[(EntryHead + name.Length)..];
         }
         return record;
     }
 
-    private void Canary(Span<byte> target)
-    {
-        BinaryPrimitives.WriteUInt64BigEndian(target, Address(canary.GetType()));
-        var words = Generators.Words(canary.GetType());
-        for (var index = 0; index < words.Length; index++)
-            BinaryPrimitives.WriteUInt64BigEndian(target[(8 + (8 * index))..], (ulong)words[index].GetValue(canary)!);
-    }
+    private ulong[] State() => Array.ConvertAll(Generators.Words(canary.GetType()), word => (ulong)word.GetValue(canary)!);
 
     private static object Implementation(Random random) =>
         typeof(Random).GetField("_impl", BindingFlags.NonPublic | BindingFlags.Instance)!.GetValue(random)!;
 
-    private static ulong Address(Type type) => (ulong)type.TypeHandle.Value;
+    private static ulong Address(Type? type) => type is null ? 0 : (ulong)type.TypeHandle.Value;
 }

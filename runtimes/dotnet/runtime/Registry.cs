@@ -105,6 +105,8 @@ internal sealed class Registry
                 Result = fixer.Find(loaded) ? Result.Renewed : Result.Absent;
                 if (Result == Result.Renewed && fixer.Rehearsed)
                     Detail = fixer.Renew(draw);
+                else if (Result == Result.Renewed)
+                    fixer.Practise(draw);
             }
             catch (Exception error)
             {
