@@ -8,7 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from thawd import config
 from thawd.cli.main import main
@@ -76,7 +76,7 @@ def test_build(store, capsys, tmp_path):
 
 
 def test_build_says_where_a_language_was_taken_from(store, capsys):
-    store.images[0].origin = "/usr/share/dotnet"
+    store.images[0] = evolve(store.images[0], origin="/usr/share/dotnet")
 
     assert main(["image", "build"]) == 0
     assert capsys.readouterr().out.endswith("3.13.1 is from /usr/share/dotnet\n")
