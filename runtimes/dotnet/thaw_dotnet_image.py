@@ -43,7 +43,6 @@ _REMOVE: Final = (
 """What no function uses; 10 MB."""
 
 _TIMEOUT_S: Final = 60.0
-_LARGEST_LIST: Final = 64 << 20
 
 
 async def fetch(build: Build) -> None:
@@ -118,13 +117,12 @@ def _take(root: Path, version: str, target: Path) -> bool:
     parts = [_newest(root / "shared" / name, version) for name in _FRAMEWORKS]
     # A resolver starts frameworks older than itself.
     resolver = _newest(root / "host/fxr", version) or _newest(root / "host/fxr", "")
-    wanted = [*parts, resolver]
-    if not muxer.exists() or None in wanted:
+    found = [path for path in (*parts, resolver) if path is not None]
+    if not muxer.exists() or len(found) <= len(parts):
         return False
     target.mkdir(parents=True)
     shutil.copy(os.path.realpath(muxer), target / "dotnet")
-    for path in wanted:
-        assert path is not None
+    for path in found:
         shutil.copytree(path, target / path.relative_to(root))
     for name in ("LICENSE.txt", "ThirdPartyNotices.txt"):
         if (root / name).exists():
@@ -182,24 +180,26 @@ async def _download(version: str, build: Build, target: Path) -> str:
 def _release(listing: bytes, version: str, feed: str) -> tuple[str, str, str]:
     """The newest release with an archive for this machine: version, address below `feed`, SHA-512."""
     try:
-        if len(listing) > _LARGEST_LIST:
-            raise ValueError("it is too long")
         releases: list[dict[str, Any]] = json.loads(listing)["releases"]
         for release in releases:  # the newest first
             part = release.get("aspnetcore-runtime") or {}
             for file in part.get("files", ()):
                 if file["name"] == _ARCHIVE:
-                    # Absolute, and Microsoft's own: what follows /dotnet/ is where it is in every mirror.
-                    path = httpx.URL(file["url"]).path.partition("/dotnet/")[2]
-                    if not path or ".." in PurePosixPath(path).parts:
-                        raise ValueError(f"{file['url']} is not below /dotnet/")
-                    return part["version"], f"{feed}/{path}", file["hash"].lower()
+                    return part["version"], _address(file["url"], feed), file["hash"].lower()
     except (ValueError, KeyError, TypeError, AttributeError, httpx.InvalidURL) as error:
         raise ImageError(
             f"{feed}/release-metadata/{version}/releases.json cannot be read: {error!r}",
             hint=f"{FEED} names another mirror",
         ) from error
     raise ImageError(f"{feed} has no {_ARCHIVE} of .NET {version}")
+
+
+def _address(url: str, feed: str) -> str:
+    """Where a file of Microsoft's is below `feed`: what follows /dotnet/ is the same in every mirror."""
+    path = httpx.URL(url).path.partition("/dotnet/")[2]
+    if not path or ".." in PurePosixPath(path).parts:
+        raise ValueError(f"{url} is not below /dotnet/")
+    return f"{feed}/{path}"
 
 
 def _absent(version: str, why: str, places: list[Path]) -> ImageError:

@@ -7,9 +7,18 @@ Started by the guest agent as the function's user, in the function's folder. Imp
 waits for it.
 """
 
+from __future__ import annotations
+
 import os
 import socket
 import sys
+
+TYPE_CHECKING = False  # typing itself takes longer to import than all of this
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeAlias
+
+    Variables: TypeAlias = Mapping[str, str]
 
 TASK = "/var/task"
 DOTNET = "/var/lang/bin"
@@ -43,12 +52,14 @@ _ELF_MACHINES = {3: "x86", 40: "arm", 183: "arm64", 243: "RISC-V"}
 class Refused(Exception):
     """The function cannot run: the exit code, and a message with cause and way out."""
 
-    def __init__(self, code, message):
+    def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-def command(handler, variables, *, task=TASK, dotnet=DOTNET):
+def command(
+    handler: str, variables: Variables, *, task: str = TASK, dotnet: str = DOTNET
+) -> list[str]:
     """The program and its arguments. Raises `Refused`."""
     if not os.path.isdir(task) or not os.listdir(task):
         raise Refused(NO_TASK, "the function's package is empty: zip what `dotnet publish` writes")
@@ -63,16 +74,16 @@ def command(handler, variables, *, task=TASK, dotnet=DOTNET):
     return _executable(handler, variables, task, dotnet)
 
 
-def _class_library(handler, variables, task, dotnet):
+def _class_library(handler: str, variables: Variables, task: str, dotnet: str) -> list[str]:
     name = variables.get("LAMBDA_DOTNET_MAIN_ASSEMBLY") or handler.partition(":")[0]
     name = name.strip().removesuffix(".dll")
-    deps = _of_assembly(name, ".deps.json", task, NO_DEPS, "")
+    deps = _of_assembly(name, ".deps.json", task, code=NO_DEPS)
     config = _of_assembly(
         name,
         ".runtimeconfig.json",
         task,
-        NO_CONFIG,
-        " A class library gets one with <GenerateRuntimeConfigurationFiles>true</GenerateRuntimeConfigurationFiles> "
+        code=NO_CONFIG,
+        hint=" A class library gets one with <GenerateRuntimeConfigurationFiles>true</GenerateRuntimeConfigurationFiles> "
         "in its project file",
     )
     _check_frameworks(config, variables, dotnet)
@@ -91,7 +102,7 @@ def _class_library(handler, variables, task, dotnet):
     ]
 
 
-def _of_assembly(name, suffix, task, code, hint):
+def _of_assembly(name: str, suffix: str, task: str, *, code: int, hint: str = "") -> str:
     """The file of this kind: the assembly's, else the only one."""
     path = f"{task}/{name}{suffix}"
     if os.path.exists(path):
@@ -111,7 +122,7 @@ def _of_assembly(name, suffix, task, code, hint):
     )
 
 
-def _executable(handler, variables, task, dotnet):
+def _executable(handler: str, variables: Variables, task: str, dotnet: str) -> list[str]:
     path = f"{task}/{handler}" if handler.endswith(".dll") else f"{task}/{handler}.dll"
     if os.path.exists(path):
         base = path.removesuffix(".dll")
@@ -136,12 +147,12 @@ def _executable(handler, variables, task, dotnet):
     return [path]
 
 
-def is_native(argv):
+def is_native(argv: list[str]) -> bool:
     """Whether a command is the function's own executable."""
     return len(argv) == 1
 
 
-def _check_frameworks(config, variables, dotnet):
+def _check_frameworks(config: str, variables: Variables, dotnet: str) -> None:
     """Refuse a program that asks for a framework which the image lacks (hostfxr would, in other words)."""
     # Only here: a native executable needs none of it.
     import json
@@ -181,7 +192,7 @@ def _check_frameworks(config, variables, dotnet):
         )
 
 
-def _versions(framework, dotnet):
+def _versions(framework: str, dotnet: str) -> list[str]:
     if framework not in _SHARED:
         return []
     try:
@@ -190,7 +201,7 @@ def _versions(framework, dotnet):
         return []
 
 
-def _serves(there, wanted, rule):
+def _serves(there: str, wanted: str, rule: str) -> bool:
     """Whether a version that is there may run what asks for another (.NET's roll-forward rules)."""
     has, asked = _number(there), _number(wanted)
     if rule == "disable":
@@ -199,13 +210,13 @@ def _serves(there, wanted, rule):
     return has[:same] == asked[:same] and has >= asked
 
 
-def _number(version):
+def _number(version: str) -> tuple[int, ...]:
     parts = version.partition("-")[0].split(".")
     numbers = [int(part) if part.isdecimal() else 0 for part in parts[:3]]
     return (*numbers, *[0] * (3 - len(numbers)))
 
 
-def _check_assembly(path):
+def _check_assembly(path: str) -> None:
     """Refuse a main assembly for another processor, or with native code of Windows in it."""
     machine, flags = _pe(path)
     if machine is None:
@@ -213,7 +224,9 @@ def _check_assembly(path):
     name = os.path.basename(path)
     for code in (machine, machine ^ _LINUX_CODE):
         other = _MACHINES.get(code)
-        if other and (code not in {_ANY, _X64} or (code == _ANY and flags & _REQUIRES_32_BIT)):
+        if code == _ANY and not (flags or 0) & _REQUIRES_32_BIT:
+            other = None  # what any processor runs is marked as x86
+        if other and code != _X64:
             raise Refused(
                 CANNOT_RUN,
                 f"{name} is made for {other} processors, and thawd's machines are x64: "
@@ -226,12 +239,12 @@ def _check_assembly(path):
         )
 
 
-def _pe(path):
+def _pe(path: str) -> tuple[int | None, int | None]:
     """An assembly's machine and the flags of its managed part; None where there is none."""
     with open(path, "rb") as file:
         head = file.read(4096)
 
-    def number(at, size):
+    def number(at: int, size: int) -> int:
         return int.from_bytes(head[at : at + size], "little")
 
     at = number(0x3C, 4)
@@ -256,7 +269,7 @@ def _pe(path):
     return machine, None
 
 
-def _check_native(path):
+def _check_native(path: str) -> None:
     """Refuse an executable that this machine cannot run."""
     with open(path, "rb") as file:
         head = file.read(20)
@@ -273,7 +286,7 @@ def _check_native(path):
             )
 
 
-def environment(variables, *, dotnet=DOTNET):
+def environment(variables: Variables, *, dotnet: str = DOTNET) -> dict[str, str]:
     """The variables of the program: our start-up hook before the function's own, and the version as Lambda's image has it."""
     own = variables.get("DOTNET_STARTUP_HOOKS")
     hooks = f"{HOOK}:{own}" if own else HOOK
@@ -285,7 +298,7 @@ def environment(variables, *, dotnet=DOTNET):
     }
 
 
-def refuse(refused, variables):
+def refuse(refused: Refused, variables: Variables) -> int:
     """Post the init error, and end."""
     import json
 
@@ -307,14 +320,14 @@ def refuse(refused, variables):
     return refused.code
 
 
-def report_native(descriptor):
+def report_native(descriptor: int) -> None:
     """Say at freeze, in the stead of a program that may not be able to, what it does not renew (docs/runtime-protocol.md).
 
     A self-contained program with our start-up hook in it reports again, and the last report counts.
     """
     name, note = b"Thaw.Runtime", NATIVE.encode()
 
-    def item(kind, name, detail):
+    def item(kind: int, name: bytes, detail: bytes) -> bytes:
         sizes = b"".join(len(text).to_bytes(2, "big") for text in (name, b"", detail))
         return bytes((kind, 0)) + bytes(4) + sizes + name + detail
 
@@ -322,7 +335,7 @@ def report_native(descriptor):
     os.write(descriptor, b"\x01\x81\0\0" + len(body).to_bytes(4, "big") + body)
 
 
-def main():
+def main() -> None:
     """Become the program, or refuse."""
     variables = dict(os.environ)
     try:

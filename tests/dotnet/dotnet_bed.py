@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -11,10 +12,13 @@ import tempfile
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import thaw_dotnet_assemblies as assemblies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parents[2]
 CACHE: Final = ROOT / ".cache" / "dotnet-tests"
@@ -110,7 +114,14 @@ def dotnet(verb: str, project: Path, *arguments: str, cache: Path) -> None:
         if shared.exists():
             shutil.copy(shared, source.parent)
         done = subprocess.run(
-            [program, verb, *arguments, f"-p:ArtifactsPath={work}/artifacts", "-nodeReuse:false", "-nologo"],
+            [
+                program,
+                verb,
+                *arguments,
+                f"-p:ArtifactsPath={work}/artifacts",
+                "-nodeReuse:false",
+                "-nologo",
+            ],
             cwd=source,
             env={**assemblies.build_environment(Path(work)), "NUGET_PACKAGES": str(cache)},
             stdin=subprocess.DEVNULL,
@@ -136,22 +147,13 @@ def _digest(directory: Path) -> str:
     return of.hexdigest()[:16]
 
 
-class _new:
+@contextlib.contextmanager
+def _new(target: Path) -> Iterator[Path]:
     """A folder that gets its name when it is complete; of several processes that make it, one wins."""
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._outer = tempfile.TemporaryDirectory(dir=target.parent)
-
-    def __enter__(self) -> Path:
-        new = Path(self._outer.name, "new")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as outer:
+        new = Path(outer, "new")
         new.mkdir()
-        return new
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if kind is None and not self._target.is_dir():
-                Path(self._outer.name, "new").rename(self._target)
-        finally:
-            self._outer.cleanup()
+        yield new
+        if not target.is_dir():
+            new.rename(target)

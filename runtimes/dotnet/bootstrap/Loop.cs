@@ -10,7 +10,7 @@ internal sealed class Loop : IDisposable
     private readonly RuntimeApi api;
     private readonly Log log;
     private readonly ILambdaLogger logger;
-    private readonly MemoryStream output = new(); // one for all invocations, as large as the largest response so far
+    private readonly ResponseBuffer output = new(); // one for all invocations, as large as the largest response so far
     private Invocation? current;
     private ResponseStream? stream;
 
