@@ -97,7 +97,7 @@ def published(project: Path, *arguments: str, **properties: str) -> Path:
 def zipped(folder: Path) -> bytes:
     """A package as `dotnet lambda package` makes it: the files of the folder at the top, with their permissions."""
     data = BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         for path in sorted(folder.rglob("*")):
             archive.write(path, path.relative_to(folder))
     return data.getvalue()

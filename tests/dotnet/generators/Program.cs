@@ -4,7 +4,7 @@ using System.Text.Json;
 using Generators;
 
 // What is asked for: HOOKS=none is a client that knows nothing of SnapStart; LATE a hook that is registered too late;
-// LOAD allocates all the time on two threads; HEAP keeps so many MiB alive.
+// LOAD allocates all the time on two threads, COLLECT collects everything all the time; HEAP keeps so many MiB alive.
 const BindingFlags Internal = BindingFlags.Static | BindingFlags.NonPublic;
 var api = new Uri($"http://{Environment.GetEnvironmentVariable("AWS_LAMBDA_RUNTIME_API")}/2018-06-01/runtime/");
 using var client = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = Timeout.InfiniteTimeSpan };
@@ -15,6 +15,8 @@ for (var index = 0; index < int.Parse(Environment.GetEnvironmentVariable("HEAP")
         kept.Add(new byte[4096]);
 for (var thread = 0; thread < (Environment.GetEnvironmentVariable("LOAD") is null ? 0 : 2); thread++)
     new Thread(Allocate) { IsBackground = true }.Start();
+if (Environment.GetEnvironmentVariable("COLLECT") is not null)
+    new Thread(Collect) { IsBackground = true }.Start();
 Drivers.Load();
 Threads.Draw();
 GC.Collect(2, GCCollectionMode.Forced, blocking: true, compacting: true);
@@ -80,4 +82,10 @@ static void Allocate()
 {
     while (true)
         GC.KeepAlive(new byte[100]);
+}
+
+static void Collect()
+{
+    while (true)
+        GC.Collect(2, GCCollectionMode.Forced, blocking: true, compacting: true);
 }
