@@ -73,18 +73,20 @@ def packages() -> Path:
     return target
 
 
-def published(project: Path, *arguments: str, **properties: str) -> Path:
+def published(
+    project: Path, *arguments: str, configuration: str = "Release", **properties: str
+) -> Path:
     """The folder that `dotnet publish` makes of a project, made once for the same sources and arguments."""
     feed = packages()
     named = [f"-p:{name}={value}" for name, value in properties.items()]
-    key = repr((_digest(project), feed.name, arguments, named))
+    key = repr((_digest(project), feed.name, arguments, configuration, named))
     target = CACHE / f"{project.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if not target.is_dir():
         with _new(target) as new:
             dotnet(
                 "publish",
                 project,
-                "--configuration=Release",
+                f"--configuration={configuration}",
                 f"--output={new}",
                 f"-p:RestoreSources={feed}",
                 *arguments,
