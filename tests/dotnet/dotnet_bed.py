@@ -28,11 +28,8 @@ EXAMPLES: Final = ROOT / "runtimes" / "dotnet" / "examples"
 PACKAGES: Final = "THAWD_LAMBDA_PACKAGES"
 """Environment variable: a folder with AWS's own packages, which are then taken instead of the stand-ins."""
 
-VERSIONS: Final = {
-    "Amazon.Lambda.Core": ("1.2.0", "2.4.0", "2.5.0", "3.2.0"),
-    "Amazon.Lambda.Serialization.SystemTextJson": ("3.0.0",),
-}
-"""What is packed of each stand-in, the last one being what functions ask for. In this order: later ones need earlier ones."""
+CORES: Final = ("1.2.0", "2.4.0", "2.5.0", "3.2.0")
+"""Releases of Amazon.Lambda.Core that functions are built against: without levels, without hooks, with them, today's."""
 
 REAL: Final = bool(os.environ.get(PACKAGES))
 
@@ -60,16 +57,7 @@ def packages() -> Path:
     target = CACHE / f"packages-{_digest(STAND_INS)}"
     if not target.is_dir():
         with _new(target) as new:
-            for name, versions in VERSIONS.items():
-                for version in versions:
-                    dotnet(
-                        "pack",
-                        STAND_INS / name,
-                        f"--output={new}",
-                        f"-p:Version={version}",
-                        f"-p:RestoreSources={new}",
-                        cache=_installed(target),
-                    )
+            dotnet("build", STAND_INS, "pack.proj", f"-p:Feed={new}", cache=_installed(target))
     return target
 
 

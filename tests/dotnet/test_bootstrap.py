@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = bed.needs_sdk
 
-CORES = bed.VERSIONS["Amazon.Lambda.Core"]
+CORES = bed.CORES
 RUNTIME = bed.ROOT / "runtimes" / "dotnet"
 HANDLE = "Library::Library.Function::Handle"
 

@@ -122,6 +122,20 @@ def test_the_example_greets_and_each_clone_has_an_id_of_its_own(client: Client) 
     assert any("info\tgreeting Ada" in line for line in log), log
 
 
+def test_the_example_of_an_executable_is_warm_and_each_clone_has_its_own_till(
+    client: Client,
+) -> None:
+    published = make(client, "orders", bed.published(bed.EXAMPLES / "program"), "Orders")
+    assert published["State"] == "Active", published["StateReason"]
+    answers = [call(client, "orders", Items=["tea", "coffee"])]
+    (answer,) = client.start("orders", "1", "restore", ['{"Items": ["tea"]}'])["answers"]
+    answers.append(json.loads(answer["payload"]))
+
+    assert [each["Total"] for each in answers] == [5.5, 2.5]
+    assert len({each["Till"] for each in answers}) == 2
+    assert len({each["Id"] for each in answers}) == 2
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_program_of_each_version_runs_and_is_renewed(client: Client, runtime: str) -> None:
     version = RUNTIMES[runtime]
