@@ -6,6 +6,7 @@ states that were found follows what each generator would say next.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ import pytest
 import thaw_dotnet_assemblies as assemblies
 from agent_bed import KEYS, Bed
 
-from thaw_agent import wire
+from thaw_agent import control, wire
 from thaw_agent.restore import address_book
 
 pytestmark = bed.needs_sdk
@@ -78,9 +79,9 @@ def start(tmp_path, monkeypatch):
     hook = assemblies.ready(RUNTIME) / "Thaw.Runtime.dll"
     beds = []
 
-    def started(version, *, kind="snap-start", task=folder, **variables):
-        command = [str(bed.sdk()), "exec", str(task / "Generators.dll")]
-        machine = Bed(tmp_path, lambda _init: command)
+    def started(version, *, kind="snap-start", task=folder, arguments=None, **variables):
+        program = [str(bed.sdk()), "exec", *(arguments or [str(task / "Generators.dll")])]
+        machine = Bed(tmp_path, lambda _init: program)
         beds.append(machine)
         agent = machine.agent
         write = machine.system.write
@@ -106,7 +107,8 @@ def start(tmp_path, monkeypatch):
     yield started
     for machine in beds:
         if machine.agent._runtime is not None:
-            go(machine.agent._runtime.pid)
+            with contextlib.suppress(ProcessLookupError):
+                go(machine.agent._runtime.pid)
         machine.close()
 
 
@@ -318,6 +320,60 @@ def test_a_hook_that_is_registered_too_late_is_named(start):
     assert any(
         "Generators.Drivers.Nothing was registered while hooks were running" in n for n in notes
     )
+
+
+CORES = bed.VERSIONS["Amazon.Lambda.Core"]
+
+
+def library(core=CORES[-1]):
+    """The arguments that run the class library of the host's tests, whose hooks are two before and two after."""
+    task = bed.published(bed.FUNCTIONS / "Library", CoreVersion=core)
+    return [
+        *("--depsfile", f"{task}/Library.deps.json"),
+        *("--runtimeconfig", f"{task}/Library.runtimeconfig.json"),
+        str(assemblies.ready(RUNTIME) / "Thaw.Bootstrap.dll"),
+        "Library::Library.Function::Handle",
+    ]
+
+
+def lines(machine):
+    return [text.rpartition("\t")[2] for _, _, text in machine.logs()]
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_class_library_of_any_core_says_what_is_renewed(start, core):
+    machine = start(newest(), arguments=library(core))
+    ready = frozen(machine)
+    machine.restore()
+    restored = wire.Restored.decode(machine.take(wire.Kind.RESTORED).payload)
+
+    has = core not in {"1.2.0", "2.4.0"}
+    assert ("has no SnapStart hooks" in "".join(ready.report["notes"])) is not has
+    assert (ready.report["us"] > 0) is has
+    assert by_name(restored.report)["random"]["result"] == "ok"
+
+
+def test_ours_is_the_last_hook_before_the_snapshot(start):
+    """The user's that runs just before it fails: ours has not run."""
+    machine = start(newest(), arguments=library(), FAIL="before 1")
+    failed = wire.InitFailed.decode(machine.take(wire.Kind.INIT_FAILED).payload)
+
+    assert failed.error_type == "Runtime.BeforeSnapshotError"
+    assert machine.agent._report == {}
+
+
+def test_ours_is_the_first_hook_after_the_restore(start, monkeypatch):
+    """It fails, as there is no secret for this clone: none of the user's has run."""
+    machine = start(newest(), arguments=library())
+    frozen(machine)
+    monkeypatch.setattr(control, "thaw", lambda *_: struct.pack(">BBHI", 1, 3, 0, 8) + bytes(8))
+    machine.restore()
+    failed = wire.RestoreFailed.decode(machine.take(wire.Kind.RESTORE_FAILED).payload)
+    machine.take(wire.Kind.EXITED)
+
+    assert failed.error_type == "Runtime.AfterRestoreError"
+    assert "THAW has 8 bytes" in failed.message
+    assert not [line for line in lines(machine) if line.startswith("after")]
 
 
 def test_where_start_up_hooks_are_switched_off_there_is_no_report(start, tmp_path):

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Amazon.Lambda.Core;
 
 namespace Generators;
 
@@ -36,5 +37,13 @@ internal static class Drivers
     [DllImport("libc")]
     private static extern int system(string command);
 
-    public static ValueTask Nothing() => default;
+    /// <summary>A hook that registers another one when it runs. Core is only looked for here: a function need not have it.</summary>
+    public static void RegisterLate() =>
+        SnapshotRestore.RegisterBeforeSnapshot(() =>
+        {
+            SnapshotRestore.RegisterAfterRestore(Nothing);
+            return default;
+        });
+
+    private static ValueTask Nothing() => default;
 }

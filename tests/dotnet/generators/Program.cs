@@ -29,7 +29,7 @@ if (snapStart && Environment.GetEnvironmentVariable("HOOKS") != "none")
 {
     var hooks = Type.GetType("Amazon.Lambda.Core.SnapshotRestore, Amazon.Lambda.Core", throwOnError: true)!;
     if (Environment.GetEnvironmentVariable("LATE") is not null)
-        Amazon.Lambda.Core.SnapshotRestore.RegisterBeforeSnapshot(Late);
+        Drivers.RegisterLate();
     Stack<Func<ValueTask>> before = new();
     Queue<Func<ValueTask>> after = new();
     hooks.GetMethod("CopyBeforeSnapshotCallbacksToRegistry", Internal)!.Invoke(null, [(Action<Func<ValueTask>>)before.Push]);
@@ -44,12 +44,6 @@ while (true)
 {
     var (id, _) = Get("invocation/next");
     Post($"invocation/{id}/response", JsonSerializer.Serialize(Threads.Draw()));
-}
-
-static ValueTask Late()
-{
-    Amazon.Lambda.Core.SnapshotRestore.RegisterAfterRestore(Drivers.Nothing);
-    return default;
 }
 
 async Task Guarded(Func<ValueTask> hook, string route)
