@@ -29,9 +29,11 @@ HOOK = "/var/runtime/Thaw.Runtime.dll"
 NO_TASK, NO_HANDLER, NOT_FOUND, NO_DEPS, NO_CONFIG = 102, 103, 104, 105, 106
 CANNOT_RUN = 1
 
+OPENSSL = b"openssl"
+
 NATIVE = (
     "This function is an executable of native code. If it was compiled ahead of time (Native AOT), no code of thawd runs "
-    "in it: the kernel's random numbers differ between clones, and everything that .NET or OpenSSL drew or seeded before "
+    "in it: the kernel's and OpenSSL's random numbers differ between clones, and everything that .NET drew or seeded before "
     "the snapshot repeats. Publish it as a framework-dependent or self-contained program to have all of it renewed."
 )
 
@@ -333,6 +335,9 @@ def report_native(descriptor: int) -> None:
 
     body = bytes(8) + item(4, name, b"") + item(3, b"", note)
     os.write(descriptor, b"\x01\x81\0\0" + len(body).to_bytes(4, "big") + body)
+    # A book with no types: the agent finds OpenSSL's generators by themselves.
+    book = bytes(40) + b"\x04\0" + len(OPENSSL).to_bytes(2, "big") + bytes(8) + OPENSSL
+    os.write(descriptor, b"\x01\x84\0\0" + len(book).to_bytes(4, "big") + book)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ CLONES = 8
 AT_ONCE = 2
 Said = dict[str, list[str]]
 
-pytestmark = bed.needs_sdk
+pytestmark = [bed.needs_sdk, pytest.mark.timeout(900)]  # emulated, and eight of each
 
 RUNTIMES = ("dotnet10", "dotnet8")
 ON_DEMAND_ONLY = {"aspnetcore", "kestrel", "mongodb", "newid"}

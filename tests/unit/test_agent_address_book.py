@@ -199,6 +199,15 @@ def test_without_the_canary_there_is_no_snapshot(memory):
         book.find(between=lambda: None)
 
 
+def test_the_canary_is_looked_for_where_its_own_fixer_is_left_out():
+    book = control.Book(RANDOM, BOOK.canary, [ENTRIES[2]])
+    result = found([*CANARIES, *generator(*drawn())], book=book)
+
+    assert result.canary
+    assert not result.places
+    assert not found([0] * 8, book=book).canary
+
+
 def test_a_book_without_types_needs_no_canary():
     book = control.Book(0, bytes(32), [ENTRIES[3]])
 

@@ -315,9 +315,11 @@ def test_the_report_for_native_code_is_one_that_the_agent_reads():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         start.report_native(ours.fileno())
-        data = theirs.recv(1 << 17)
+        data, book = theirs.recv(1 << 17), theirs.recv(1 << 17)
     kind, flags, _ = control.split(data)
     report = control.report(flags, data[8:])
 
     assert kind == control.FROZEN
     assert report["notes"] == [start.NATIVE]
+    assert control.split(book)[0] == control.BOOK
+    assert control.book(book[8:]).entries == [control.Entry(control.OPENSSL, 0, "openssl")]

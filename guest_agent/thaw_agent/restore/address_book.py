@@ -35,6 +35,8 @@ _MARK: Final = 1
 _TRIES: Final = 20
 _PAUSE_S: Final = 0.005
 
+_PROOF: Final = ""
+"""The name of the entry that is the canary's alone."""
 _CERTAIN: Final = "certain"
 _DOUBTFUL: Final = "doubtful"
 
@@ -172,13 +174,15 @@ def search(book: control.Book, memory: Memory) -> Found:
     doubtful: dict[str, int] = {}
     derived = 0
     marked = canary = False
+    entries = [one for one in book.entries if one.kind != control.OPENSSL]
+    if book.canary_table and all(one.table != book.canary_table for one in entries):
+        # Its own fixer is left out: found as a proof, and not written.
+        entries.append(control.Entry(control.FOUR_WORDS, book.canary_table, _PROOF))
     openssl = next((one for one in book.entries if one.kind == control.OPENSSL), None)
     owner = _code_of(memory.mappings()) if openssl is not None else None
     now_s = int(time.time())
     for base, data in memory.chunks():
-        for entry in book.entries:
-            if entry.kind == control.OPENSSL:
-                continue
+        for entry in entries:
             for at in _aligned(data, entry.table):
                 address = base + at
                 if entry.kind == control.DERIVED:
@@ -186,10 +190,11 @@ def search(book: control.Book, memory: Memory) -> Found:
                     continue
                 judged, state = _judge(memory, address, entry.kind)
                 if judged == _CERTAIN:
-                    places.append(Place(entry.name, address + 8, len(state)))
+                    if entry.name != _PROOF:
+                        places.append(Place(entry.name, address + 8, len(state)))
                     marked = marked or bool(data[at] & _MARK)
                     canary = canary or (entry.table == book.canary_table and state == book.canary)
-                elif judged == _DOUBTFUL:
+                elif judged == _DOUBTFUL and entry.name != _PROOF:
                     doubtful[entry.name] = doubtful.get(entry.name, 0) + 1
         if openssl is not None and owner is not None:
             drbgs = _drbgs(memory, base, data, owner, now_s=now_s)

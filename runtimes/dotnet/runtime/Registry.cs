@@ -24,8 +24,11 @@ internal sealed class Registry
         fixers = [.. entries.Where(entry => !entry.IsSkipped).Select(entry => entry.Fixer)];
     }
 
-    /// <summary>Libraries whose loading adds to the book.</summary>
-    public IEnumerable<string> Libraries => fixers.Select(fixer => fixer.Library);
+    /// <summary>Libraries whose loading adds to what the agent is to renew.</summary>
+    public IEnumerable<string> Libraries =>
+        from fixer in fixers
+        where fixer.GetType().GetMethod(nameof(Fixer.Generators))!.DeclaringType != typeof(Fixer)
+        select fixer.Library;
 
     /// <summary>What the agent is to renew, by fixer.</summary>
     public List<(string Name, Generators Generators)> Generators(Loaded loaded) =>

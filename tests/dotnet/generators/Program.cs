@@ -4,7 +4,8 @@ using System.Text.Json;
 using Generators;
 
 // What is asked for: HOOKS=none is a client that knows nothing of SnapStart; LATE a hook that is registered too late;
-// LOAD allocates all the time on two threads, COLLECT collects everything all the time; HEAP keeps so many MiB alive.
+// LOAD allocates all the time on two threads, COLLECT collects everything all the time; HEAP keeps so many MiB alive;
+// CHILD starts that Python, through .NET and through the C library, which says what it was given.
 const BindingFlags Internal = BindingFlags.Static | BindingFlags.NonPublic;
 var api = new Uri($"http://{Environment.GetEnvironmentVariable("AWS_LAMBDA_RUNTIME_API")}/2018-06-01/runtime/");
 using var client = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = Timeout.InfiniteTimeSpan };
@@ -19,6 +20,8 @@ if (Environment.GetEnvironmentVariable("COLLECT") is not null)
     new Thread(Collect) { IsBackground = true }.Start();
 Drivers.Load();
 Threads.Draw();
+if (Environment.GetEnvironmentVariable("CHILD") is { } python)
+    Drivers.Start(python);
 GC.Collect(2, GCCollectionMode.Forced, blocking: true, compacting: true);
 
 var snapStart = Environment.GetEnvironmentVariable("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start";
@@ -26,7 +29,7 @@ if (snapStart && Environment.GetEnvironmentVariable("HOOKS") != "none")
 {
     var hooks = Type.GetType("Amazon.Lambda.Core.SnapshotRestore, Amazon.Lambda.Core", throwOnError: true)!;
     if (Environment.GetEnvironmentVariable("LATE") is not null)
-        Amazon.Lambda.Core.SnapshotRestore.RegisterBeforeSnapshot(Late);
+        Drivers.RegisterLate();
     Stack<Func<ValueTask>> before = new();
     Queue<Func<ValueTask>> after = new();
     hooks.GetMethod("CopyBeforeSnapshotCallbacksToRegistry", Internal)!.Invoke(null, [(Action<Func<ValueTask>>)before.Push]);
@@ -41,12 +44,6 @@ while (true)
 {
     var (id, _) = Get("invocation/next");
     Post($"invocation/{id}/response", JsonSerializer.Serialize(Threads.Draw()));
-}
-
-static ValueTask Late()
-{
-    Amazon.Lambda.Core.SnapshotRestore.RegisterAfterRestore(Drivers.Nothing);
-    return default;
 }
 
 async Task Guarded(Func<ValueTask> hook, string route)
@@ -87,5 +84,8 @@ static void Allocate()
 static void Collect()
 {
     while (true)
+    {
         GC.Collect(2, GCCollectionMode.Forced, blocking: true, compacting: true);
+        Thread.Sleep(1); // or nothing else would get on
+    }
 }

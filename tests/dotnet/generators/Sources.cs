@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net.Security;
 using System.Reflection;
 using System.Security.Cryptography;
+using Amazon.Runtime.Credentials;
 using Datadog.Trace.Util;
 using MassTransit;
 using Microsoft.AspNetCore.Http.Features;
@@ -57,6 +58,8 @@ internal static class Sources
         ["mongodb: ObjectId"] = () => ObjectId.GenerateNewId().ToString()[8..],
         ["newid: NewId"] = () => NewId.Next().ToString(),
         ["newid: Guid"] = () => NewId.NextGuid().ToString(),
+        ["sqlite: randomblob"] = () => Drivers.RandomBlob(),
+        ["awssdk: access key"] = () => Locked(Jitter, () => DefaultAWSCredentialsIdentityResolver.GetCredentials().GetCredentials().AccessKey),
         ["kernel: Guid"] = () => Guid.NewGuid().ToString(),
         ["kernel: file name"] = Path.GetRandomFileName,
         ["kernel: multipart boundary"] = () => new MultipartContent().Headers.ContentType!.Parameters.First().Value!,
