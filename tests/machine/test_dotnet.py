@@ -39,7 +39,7 @@ while True:
 """
 """In the stead of a program that was compiled ahead of time: no code of thawd runs in either."""
 
-pytestmark = bed.needs_sdk
+pytestmark = [bed.needs_sdk, pytest.mark.timeout(900)]  # a busy machine that emulates another
 
 
 def there(version: str) -> bool:
@@ -141,7 +141,7 @@ def test_a_program_of_each_version_runs_and_is_renewed(client: Client, runtime: 
     version = RUNTIMES[runtime]
     if not there(version):
         pytest.skip(f"there is no .NET {version} here")
-    folder = bed.published(bed.FUNCTIONS / "Program", TargetFramework=f"net{version}")
+    folder = bed.published(bed.FUNCTIONS / "Program", Net=f"net{version}")
     published = make(client, f"program-{runtime}", folder, "Program", Runtime=runtime)
     assert published["State"] == "Active", published["StateReason"]
     first, second = (clone(client, f"program-{runtime}") for _ in range(2))
@@ -160,7 +160,6 @@ def test_a_self_contained_program_in_one_file_runs_and_is_renewed(client: Client
         bed.FUNCTIONS / "Program",
         "--runtime=linux-x64",
         "--self-contained",
-        TargetFramework="net10.0",
         PublishSingleFile="true",
     )
     published = make(client, "single", folder, "Program")
