@@ -136,6 +136,9 @@ class ImageParts:
     build: str = ""
     """A Python file in the language's directory that does the rest (`thawd.images.hook`)."""
 
+    sources: tuple[str, ...] = field(default=(), validator=_inside)
+    """Files and directories of the language's directory that `build` makes something of: other ones make another image."""
+
     settings: dict[str, Any] = field(factory=dict)
     """For `build`."""
 

@@ -105,6 +105,7 @@ class FakeImages(ImageStore):
             kernel_version="6.0",
             language_version="1.0",
             packages={},
+            origin="",
             size_bytes=1,
             built_at=0.0,
         )

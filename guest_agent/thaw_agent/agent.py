@@ -12,6 +12,8 @@ import itertools
 import json
 import os
 import select
+import socket
+import struct
 import time
 from _blake2 import blake2b
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +28,7 @@ from .http import Request, Server
 from .init_limit import InitLimit
 from .logs import Logs
 from .loop import READ, Loop
-from .restore import sequence
+from .restore import address_book, sequence
 from .runtime_api import Event, RuntimeApi
 
 if TYPE_CHECKING:
@@ -52,6 +54,13 @@ _LONGEST_PLACE: Final = 300
 _LONGEST_FAULT: Final = 500
 _MOST_EXITS: Final = 2048
 """Ended processes that are reaped at once: under a fork bomb there is always one more."""
+
+_CREDENTIALS: Final = struct.Struct("iII")
+_CREDENTIALS_ROOM: Final = socket.CMSG_SPACE(_CREDENTIALS.size)
+_NOT_CALLED: Final = (
+    "the runtime client asked for an event without a word of the snapshot, as clients do that are older than SnapStart: "
+    "no hook was called, and what the fixers of hooks renew is not renewed"
+)
 
 BASE: Final = "base"
 INIT: Final = "init"
@@ -92,6 +101,12 @@ class Agent:
         self._runtime: supervisor.Runtime | None = None
         self._init_limit: InitLimit | None = None
         self._report: dict[str, Any] = {}
+        self._opened: dict[str, Any] = {}
+        """What a runtime said when it began: its report, where no FROZEN is to come."""
+        self._hooks = True
+        self._book: tuple[control.Book, int] | None = None
+        """The generators that the runtime named, and the process that they are in."""
+        self._generators: address_book.AddressBook | None = None
         self._refused = 0
         """Datagrams on the control socket that were no records, since INIT or RESTORE."""
         self._steps: dict[str, int] = {}
@@ -202,6 +217,7 @@ class Agent:
             self._steps = sequence.run(
                 [
                     *sequence.identity_steps(system, restore, reseed=restore.reseed_kernel),
+                    *self._renewal(bytes.fromhex(restore.entropy)),
                     ("thaw", self._cgroup.thaw),
                 ]
             )
@@ -235,10 +251,17 @@ class Agent:
             # The kernel reseeds itself some seconds after the last time: in a clone whose kernel is left as it was on
             # purpose, what the function draws now has to show.
             self._system.add_entropy(os.urandom(_ENTROPY_BYTES))
+        self._fall_back_on_opened()
         ended: list[str] = []
         try:
             self._steps |= sequence.run(
-                sequence.standstill(self._system, self._cgroup, ended, api_port=self.server.port)
+                sequence.standstill(
+                    self._system,
+                    self._cgroup,
+                    ended,
+                    api_port=self.server.port,
+                    search=self._find_generators if self._book is not None else None,
+                )
             )
         except sequence.StepError as error:
             # The machine was set up well before: it is the function that cannot be brought to a standstill.
@@ -273,6 +296,7 @@ class Agent:
                 clock_off_ms=self._clock_off_ms,
                 report=self._told(),
             )
+            self._forget_generators()
         else:
             counted = self._init_limit.end() if self._init_limit is not None else took
             message = wire.InitDone(duration_us=took, counted_us=counted)
@@ -342,23 +366,30 @@ class Agent:
             if end is None or end.fileno() < 0:
                 return
             try:
-                data = end.recv(control.LARGEST)
+                data, notes, *_ = end.recvmsg(control.LARGEST, _CREDENTIALS_ROOM)
             except BlockingIOError:
                 return
             except OSError:
-                data = b""
+                data, notes = b"", []
             # Of nothing, only the poll tells whether it is the end or a datagram that holds nothing.
             if not data and _hung_up(end.fileno()):
                 self._loop.forget(end.fileno())
                 end.close()
                 return
             try:
-                self._take_record(*control.split(data))
+                self._take_record(_sender(notes), *control.split(data))
             except control.Malformed:
                 self._refused += 1
 
-    def _take_record(self, kind: int, flags: int, body: bytes) -> None:
-        if kind == control.RECORD:
+    def _take_record(self, pid: int, kind: int, flags: int, body: bytes) -> None:
+        if kind == control.OPENED and self.phase == INIT:
+            self._opened = control.report(flags, body)
+            self._hooks = not flags & control.NO_HOOKS
+            self._report = {}
+        elif kind == control.BOOK and self.phase == INIT:
+            book = control.book(body)
+            self._book = (book, pid) if book.entries else None
+        elif kind == control.RECORD:
             if self._traced:
                 try:
                     self._record(control.record(body))
@@ -372,8 +403,42 @@ class Agent:
 
     def _told(self) -> dict[str, Any]:
         """The runtime's report, with the number of datagrams that nobody could read, if there were any."""
-        refused = {"refused": self._refused} if self._report and self._refused else {}
-        return {**self._report, **refused}
+        told = self._report
+        if self._generators is not None:
+            told = self._generators.add_to(told)
+        refused = {"refused": self._refused} if told and self._refused else {}
+        return {**told, **refused}
+
+    def _fall_back_on_opened(self) -> None:
+        """A function whose hooks nobody calls: what its runtime said when it began is all that it will say."""
+        skipped = self._api is not None and self._api.asks_for_events
+        if self._report or not self._opened or (self._hooks and not skipped):
+            return
+        self._report = self._opened
+        if self._hooks:
+            self._report = {**self._opened, "notes": [*self._opened["notes"], _NOT_CALLED]}
+
+    def _find_generators(self) -> None:
+        """Of the stopped function, by the book of its runtime. Raises `OSError`, `ValueError`."""
+        if self._book is None:
+            return
+        book, pid = self._book
+        if pid not in self._cgroup.processes():
+            raise ValueError(f"process {pid}, which named its generators, is gone")
+        found = address_book.AddressBook(book, self._system.memory_of(pid))
+        self._generators = found
+        found.find(between=lambda: address_book.pause(self._cgroup.thaw, self._cgroup.freeze))
+
+    def _forget_generators(self) -> None:
+        if self._generators is not None:
+            self._generators.close()
+            self._generators = None
+
+    def _renewal(self, entropy: bytes) -> list[sequence.Step]:
+        found = self._generators
+        if found is None:
+            return []
+        return [("generators", lambda: found.renew(_secret(entropy, b"thaw_memory")))]
 
     def _record(self, record: dict[str, Any]) -> None:
         """Something a traced function did, to whoever checks it (`thaw check`)."""
@@ -433,10 +498,21 @@ def _hung_up(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _secret(entropy: bytes) -> bytes:
+def _sender(notes: list[tuple[int, int, bytes]]) -> int:
+    """The process that sent a datagram, by the kernel's word for it (unix(7), SCM_CREDENTIALS); 0 for none."""
+    for level, kind, data in notes:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS) and len(
+            data
+        ) >= _CREDENTIALS.size:
+            pid: int = _CREDENTIALS.unpack_from(data)[0]
+            return pid
+    return 0
+
+
+def _secret(entropy: bytes, purpose: bytes = b"thaw_runtime") -> bytes:
     """64 bytes for the language's generators, made of the host's so that they are not those that the kernel gets."""
     # Not by way of hashlib, which brings OpenSSL with it: in every clone this would be its first use.
-    return blake2b(key=entropy, person=b"thaw_runtime").digest()
+    return blake2b(key=entropy, person=purpose).digest()
 
 
 def _error(body: bytes, otherwise: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,10 +23,13 @@ THAW: Final = 0x03
 FROZEN: Final = 0x81
 THAWED: Final = 0x82
 RECORD: Final = 0x83
-ADDRESSES: Final = 0x84  # reserved: memory of the runtime that the agent rewrites in every clone
+BOOK: Final = 0x84
+OPENED: Final = 0x85
 
 TRACE: Final = 1
 CUT: Final = 1
+NO_HOOKS: Final = 2
+"""Flag of OPENED: neither FROZEN nor THAWED will come, as the runtime is not called around the snapshot."""
 _FIXER: Final = 1
 _HOOK: Final = 2
 _NOTE: Final = 3
@@ -39,6 +42,18 @@ _ITEM: Final = struct.Struct(">BBIHHH")
 _THAW: Final = struct.Struct(">QQ64s")
 _ELAPSED: Final = struct.Struct(">Q")
 _LENGTH: Final = struct.Struct(">H")
+_CANARY: Final = struct.Struct(">Q4Q")
+_ENTRY: Final = struct.Struct(">BBHQ")
+
+FOUR_WORDS: Final = 1
+ONE_WORD: Final = 2
+DERIVED: Final = 3
+OPENSSL: Final = 4
+"""Kinds of a book's entries."""
+WORDS: Final = {FOUR_WORDS: 4, ONE_WORD: 1}
+"""Random words of an object, by the kind of its entry."""
+_MOST_ENTRIES: Final = 64
+"""Of a book: each is a search through all of the process's memory."""
 
 _CERTAINLY_SHORT: Final = 8 * 1024
 """Bytes. A byte of a report becomes at most nine of JSON (an empty fixer's members), so such a report needs no look."""
@@ -124,6 +139,50 @@ def report(flags: int, body: bytes) -> dict[str, Any]:
     if len(body) > _CERTAINLY_SHORT:
         _shorten(found)
     return found
+
+
+class Entry(NamedTuple):
+    """Generators of one type, or all of OpenSSL's. `name` is the fixer's."""
+
+    kind: int
+    table: int
+    name: str
+
+
+class Book(NamedTuple):
+    """What a runtime says of generators that the agent renews."""
+
+    canary_table: int
+    canary: bytes
+    entries: list[Entry]
+
+    @property
+    def names(self) -> list[str]:
+        """The fixers' names, each once."""
+        return list(dict.fromkeys(one.name for one in self.entries if one.kind != DERIVED))
+
+
+def book(body: bytes) -> Book:
+    """What BOOK says. Entries of unknown kinds are left out. Raises `Malformed`."""
+    entries: list[Entry] = []
+    try:
+        table, *words = _CANARY.unpack_from(body)
+        position = _CANARY.size
+        while position < len(body):
+            kind, _flags, length, value = _ENTRY.unpack_from(body, position)
+            position += _ENTRY.size + length
+            if position > len(body):
+                raise Malformed("a name is longer than its record")
+            if kind in {FOUR_WORDS, ONE_WORD, DERIVED, OPENSSL}:
+                if kind != OPENSSL and (value % 8 or not value):
+                    raise Malformed("an address of a type that none can be")
+                name = body[position - length : position].decode(errors="replace")
+                entries.append(Entry(kind, value, name))
+    except struct.error as error:
+        raise Malformed(f"a book: {error}") from error
+    if len(entries) > _MOST_ENTRIES:
+        raise Malformed("a book of too many entries")
+    return Book(table, struct.pack("<4Q", *words), entries)
 
 
 def _shorten(report: dict[str, Any]) -> None:

@@ -101,6 +101,11 @@ class RuntimeApi:
         event = self._current or self._finished
         return event.stream if event is not None else wire.MACHINE_STREAM
 
+    @property
+    def asks_for_events(self) -> bool:
+        """Whether the runtime is blocked in `invocation/next`."""
+        return self._next is not None
+
     def invoke(self, event: Event) -> None:
         """Hand an event to the runtime, or keep it until the runtime asks."""
         self._waiting.append(event)

@@ -16,6 +16,8 @@ import struct
 import time
 from typing import TYPE_CHECKING, Final
 
+from .memory import Memory
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -156,6 +158,10 @@ class System:
         os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
+
+    def memory_of(self, pid: int) -> Memory:
+        """Another process's memory; the caller closes it."""
+        return Memory(pid)
 
     def sockets_of(self, pid: int) -> Iterator[socket.socket]:
         """Copies of the sockets another process holds (pidfd_getfd(2)); each is closed when the next is asked for.

@@ -8,7 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from thawd import config
 from thawd.cli.main import main
@@ -22,6 +22,8 @@ class FakeImage:
     kernel: object
     initrd: object
     root: object
+    language_version: str = "3.13.1"
+    origin: str = ""
 
 
 @define
@@ -71,6 +73,13 @@ def test_build(store, capsys, tmp_path):
     assert main(["image", "build"]) == 0
     assert capsys.readouterr().out.startswith("python3.13: image aa11aa11aa11 is ready (")
     assert store.calls == [tmp_path / "images"]
+
+
+def test_build_says_where_a_language_was_taken_from(store, capsys):
+    store.images[0] = evolve(store.images[0], origin="/usr/share/dotnet")
+
+    assert main(["image", "build"]) == 0
+    assert capsys.readouterr().out.endswith("3.13.1 is from /usr/share/dotnet\n")
 
 
 def test_a_runtime_without_a_recipe(store, capsys):

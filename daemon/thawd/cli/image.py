@@ -62,6 +62,8 @@ def _build(arguments: argparse.Namespace, store: ImageStore, terminal: Terminal)
         terminal.value(_as_json(image))
     else:
         terminal.line(f"{runtime}: image {image.digest[:12]} is ready ({elapsed_s:.1f} s)")
+        if image.origin:
+            terminal.line(f"{image.language_version} is from {image.origin}")
     return Exit.OK
 
 
@@ -104,4 +106,6 @@ def _as_json(image: Image) -> dict[str, Any]:
         "Kernel": str(image.kernel),
         "Initrd": str(image.initrd),
         "Root": str(image.root),
+        "LanguageVersion": image.language_version,
+        "Origin": image.origin,
     }

@@ -176,6 +176,7 @@ def _build(recipe: Recipe, root: Path, fetched: Path) -> Build:
     return Build(
         root=root,
         fetched=fetched,
+        directory=recipe.runtime.directory,
         settings=recipe.runtime.image.settings,
         python=recipe.python,
     )

@@ -1,6 +1,7 @@
 """The interface of a language's own building code (`build` in its runtime.toml).
 
-That file is a Python module with any of three functions, which the build calls in this order::
+That file is a Python module with any of three functions, which the build calls in this order. It may import its
+neighbours::
 
     async def fetch(build: Build) -> None       # the slow part: downloads, into build.fetched; build.root is not there yet
     async def install(build: Build) -> Found    # from there into build.root, which has Debian's packages
@@ -13,6 +14,8 @@ input must make the same files, but for newer versions of packages. All three ra
 from __future__ import annotations
 
 import importlib.util
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
@@ -22,7 +25,7 @@ from thawd.errors import ImageError
 from .tools import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .recipe import Recipe
@@ -38,6 +41,9 @@ class Found:
     packages: dict[str, str] = field(factory=dict)
     """Versions by name."""
 
+    origin: str = ""
+    """Where it was taken from, when that differs from machine to machine; for whoever builds."""
+
 
 @frozen(kw_only=True)
 class Build:
@@ -48,6 +54,9 @@ class Build:
 
     fetched: Path
     """A directory of the language's own, gone after `install`."""
+
+    directory: Path
+    """The language's own, as it is on this machine."""
 
     settings: Mapping[str, Any]
     """`image.settings` of the runtime."""
@@ -99,7 +108,8 @@ class Hook:
             raise ImageError(f"{path} is no Python file", hint="`build` names the language's code")
         self._module = importlib.util.module_from_spec(spec)
         try:
-            spec.loader.exec_module(self._module)
+            with _importable(path.parent):
+                spec.loader.exec_module(self._module)
         except Exception as error:
             raise ImageError(
                 f"{path} cannot be used: {error!r}", hint="It is the language's building code"
@@ -121,3 +131,13 @@ class Hook:
         """See the module."""
         if hasattr(self._module, "finish"):
             await self._module.finish(build)
+
+
+@contextmanager
+def _importable(directory: Path) -> Iterator[None]:
+    """Let modules of this directory be imported."""
+    sys.path.insert(0, str(directory))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(directory))

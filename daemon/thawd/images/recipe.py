@@ -139,7 +139,7 @@ def _digest(recipe: Recipe) -> str:
     files += [(directory, directory / runtimes.FILE)]
     for tree in (recipe.base.directory, package("thaw_agent")):
         files += [(tree, path) for path in source_files(tree)]
-    for name in sorted(recipe.runtime.image.copy):
+    for name in sorted({*recipe.runtime.image.copy, *recipe.runtime.image.sources}):
         found = source_files(directory / name)
         if not found:
             raise FileNotFoundError(f"there is no {directory / name}")

@@ -76,6 +76,9 @@ class Image:
     packages: dict[str, str]
     """The language's packages in it: name to version."""
 
+    origin: str
+    """Where the language was taken from, when that differs from machine to machine."""
+
     size_bytes: int
     built_at: float
     """Seconds since the epoch."""
@@ -195,6 +198,7 @@ class ImageStore:
             "kernel_version": versions.kernel,
             "language_version": versions.language.version,
             "packages": versions.language.packages,
+            "origin": versions.language.origin,
             "log_name": recipe.runtime.log_name,
             "must_report": recipe.runtime.must_report,
             "files": files,
@@ -284,6 +288,7 @@ def _read(manifest: Path) -> Image:
         kernel_version=data["kernel_version"],
         language_version=data["language_version"],
         packages=data["packages"],
+        origin=data.get("origin", ""),  # not of images from before
         size_bytes=sum((directory / name).stat().st_size for name in _FILES),
         built_at=manifest.stat().st_mtime,
     )

@@ -53,13 +53,22 @@ def identity_steps(
     return steps
 
 
-def standstill(system: System, function: Cgroup, ended: list[str], *, api_port: int) -> list[Step]:
+def standstill(
+    system: System,
+    function: Cgroup,
+    ended: list[str],
+    *,
+    api_port: int,
+    search: Callable[[], object] | None = None,
+) -> list[Step]:
     """Before the snapshot: stop the function, and end its connections, which no clone could go on with.
 
-    Their far ends are added to `ended`.
+    Their far ends are added to `ended`. `search` looks for the generators in its memory.
     """
     return [
         ("freeze", function.freeze),
+        # Before the connections: it may have to let the function run once more.
+        *([("search", search)] if search is not None else []),
         (
             "sockets",
             lambda: ended.extend(sockets.shut(system, function.processes(), api_port=api_port)),

@@ -1,0 +1,149 @@
+"""Functions in .NET for tests: built with the SDK that is here, against AWS's packages or our stand-ins for them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+import thaw_dotnet_assemblies as assemblies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = Path(__file__).parents[2]
+CACHE: Final = ROOT / ".cache" / "dotnet-tests"
+STAND_INS: Final = Path(__file__).parent / "stand_ins"
+FUNCTIONS: Final = Path(__file__).parent / "functions"
+EXAMPLES: Final = ROOT / "runtimes" / "dotnet" / "examples"
+PACKAGES: Final = "THAWD_LAMBDA_PACKAGES"
+"""Environment variable: a folder with AWS's own packages, which are then taken instead of the stand-ins."""
+
+CORES: Final = ("1.2.0", "2.4.0", "2.5.0", "3.2.0")
+"""Releases of Amazon.Lambda.Core that functions are built against: without levels, without hooks, with them, today's."""
+
+REAL: Final = bool(os.environ.get(PACKAGES))
+
+
+def sdk() -> Path | None:
+    """The `dotnet` of this machine's SDK, if there is one."""
+    try:
+        return assemblies.find_sdk()
+    except assemblies.SdkMissing:
+        return None
+
+
+needs_sdk = pytest.mark.skipif(
+    sdk() is None and not os.environ.get("CI"),
+    reason=f"no .NET 10 SDK: install one, or name its directory in {assemblies.ROOT}",
+)
+"""A CI without an SDK fails, and does not pass by skipping."""
+
+
+@functools.cache
+def packages() -> Path:
+    """A folder of packages that functions are built against."""
+    if given := os.environ.get(PACKAGES):
+        return Path(given).resolve()
+    target = CACHE / f"packages-{_digest(STAND_INS)}"
+    if not target.is_dir():
+        with _new(target) as new:
+            dotnet("build", STAND_INS, "pack.proj", f"-p:Feed={new}", cache=_installed(target))
+    return target
+
+
+def published(
+    project: Path, *arguments: str, configuration: str = "Release", **properties: str
+) -> Path:
+    """The folder that `dotnet publish` makes of a project, made once for the same sources and arguments."""
+    feed = packages()
+    named = [f"-p:{name}={value}" for name, value in properties.items()]
+    key = repr((_digest(project), feed.name, arguments, configuration, named))
+    target = CACHE / f"{project.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if not target.is_dir():
+        with _new(target) as new:
+            dotnet(
+                "publish",
+                project,
+                f"--configuration={configuration}",
+                f"--output={new}",
+                f"-p:RestoreSources={feed}",
+                *arguments,
+                *named,
+                cache=_installed(feed),
+            )
+    return target
+
+
+def zipped(folder: Path) -> bytes:
+    """A package as `dotnet lambda package` makes it: the files of the folder at the top, with their permissions."""
+    data = BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder))
+    return data.getvalue()
+
+
+def dotnet(verb: str, project: Path, *arguments: str, cache: Path) -> None:
+    """Run the SDK on a copy of a project, so that nothing is written beside the sources."""
+    program = sdk()
+    assert program is not None, "there is no .NET SDK"
+    with tempfile.TemporaryDirectory(prefix="thaw-dotnet-") as work:
+        source = Path(work, "source", project.name)
+        shutil.copytree(project, source)
+        shared = project.parent / "Directory.Build.props"
+        if shared.exists():
+            shutil.copy(shared, source.parent)
+        done = subprocess.run(
+            [
+                program,
+                verb,
+                *arguments,
+                f"-p:ArtifactsPath={work}/artifacts",
+                "-nodeReuse:false",
+                "-nologo",
+            ],
+            cwd=source,
+            env={**assemblies.build_environment(Path(work)), "NUGET_PACKAGES": str(cache)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def _installed(feed: Path) -> Path:
+    """Where packages of a feed are unpacked. Never the user's own: the stand-ins have the names of AWS's."""
+    return CACHE / f"nuget-{feed.name}"
+
+
+def _digest(directory: Path) -> str:
+    of = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            of.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())
+            of.update(path.read_bytes())
+    return of.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _new(target: Path) -> Iterator[Path]:
+    """A folder that gets its name when it is complete; of several processes that make it, one wins."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as outer:
+        new = Path(outer, "new")
+        new.mkdir()
+        yield new
+        if not target.is_dir():
+            new.rename(target)
