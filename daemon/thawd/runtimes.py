@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import cattrs
-from attrs import Attribute, asdict, field, frozen, has
+from attrs import Attribute, asdict, field, fields, frozen, has
 from cattrs.gen import make_dict_structure_fn
 
 from thawd.errors import ImageError
@@ -144,14 +144,14 @@ class ImageParts:
 
     def joined(self, own: ImageParts) -> ImageParts:
         """These, which all runtimes of a language have, with one runtime's own."""
-        return ImageParts(
-            archive=own.archive or self.archive,
-            packages=(*self.packages, *own.packages),
-            remove=(*self.remove, *own.remove),
-            copy=self.copy | own.copy,
-            build=own.build or self.build,
-            settings=self.settings | own.settings,
-        )
+
+        def both(shared: Any, one: Any) -> Any:
+            if isinstance(shared, tuple):
+                return (*shared, *one)
+            return shared | one if isinstance(shared, dict) else one or shared
+
+        names = [attribute.name for attribute in fields(ImageParts)]
+        return ImageParts(**{name: both(getattr(self, name), getattr(own, name)) for name in names})
 
 
 @frozen(kw_only=True)

@@ -164,6 +164,7 @@ image.archive = { suite = "noble", python = "3.12", components = ["main", "unive
 [image]
 packages = ["first"]
 build = "build.py"
+sources = ["lib"]
 copy = { "a" = "etc/a" }
 settings = { version = "1", kind = "x" }
 """
@@ -173,6 +174,7 @@ settings = { version = "1", kind = "x" }
 
     assert (one.packages, two.packages) == (("first",), ("first", "second"))
     assert (one.build, two.build) == ("build.py", "build.py")
+    assert (one.sources, two.sources) == (("lib",), ("lib",))
     assert two.copy == {"a": "etc/a", "b": "etc/b"}
     assert (one.settings["version"], two.settings) == ("1", {"version": "2", "kind": "x"})
     assert one.archive is None
