@@ -186,7 +186,7 @@ def publish(client: Client, name: str) -> dict[str, Any]:
         result.update(client.get_configuration(name, version))
         return result["State"] != "Pending"
 
-    wait_until(settled, seconds=150, what="the version is published")
+    wait_until(settled, seconds=600, what="the version is published")
     return result
 
 
