@@ -3,10 +3,13 @@
 `runtimes/` becomes `thawd/_runtimes/` (image recipes, examples, what an image build copies; what git ignores stays out),
 `systemd/` becomes `share/thawd/systemd/` below the environment. A hook and not `force-include`, because an editable
 install would copy what is forced in, and the copies would grow old beside the source tree that is in use.
+
+The assemblies of .NET's runtime are built for it, where there is a .NET SDK. `thaw image build` builds them otherwise.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import tempfile
 from pathlib import Path
@@ -34,8 +37,26 @@ class DataFiles(BuildHookInterface):
                 copy = Path(self._copies.name, name)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, copy)
+        self._build_assemblies(Path(self._copies.name, "runtimes/dotnet"))
         build_data["force_include"][f"{self._copies.name}/runtimes"] = "thawd/_runtimes"
         build_data["shared_data"][str(root / "systemd")] = "share/thawd/systemd"
+
+    def _build_assemblies(self, directory: Path) -> None:
+        """Build what .NET functions need of ours into the folder that an image build looks for."""
+        spec = importlib.util.spec_from_file_location(
+            "thaw_dotnet_assemblies", directory / "thaw_dotnet_assemblies.py"
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        assemblies = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(assemblies)
+        try:
+            assemblies.build(directory, directory / assemblies.BUILT, dotnet=assemblies.find_sdk())
+        except assemblies.SdkMissing as missing:
+            self.app.display_warning(
+                f"{missing}: this wheel is without Thaw.Bootstrap.dll and Thaw.Runtime.dll. Images of .NET runtimes can be "
+                "built from it only where there is a .NET SDK"
+            )
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         """Called by hatchling when the wheel is written."""

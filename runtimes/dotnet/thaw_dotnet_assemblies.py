@@ -1,6 +1,7 @@
 """Our two .NET assemblies, built with an SDK of the machine, or taken from the wheel that they were built into.
 
 Standard library only: thawd's image build imports it, and so does the build of the wheel, where nothing is installed.
+As a program it prints which `dotnet` would build them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,7 +41,7 @@ class SdkMissing(Exception):
     """There is no .NET SDK here that can build them."""
 
     def __init__(self) -> None:
-        super().__init__(f"no .NET SDK {_SDK}.0 or newer was found")
+        super().__init__(f"no .NET SDK {_SDK}.0 or newer was found (${ROOT}, $DOTNET_ROOT, $PATH)")
 
 
 class BuildFailed(Exception):
@@ -202,3 +204,10 @@ def _has_icu() -> bool:
     return any(Path("/usr").glob("lib*/libicuuc.so.*")) or any(
         Path("/usr/lib").glob("*/libicuuc.so.*")
     )
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(f"{find_sdk()}\n")
+    except SdkMissing as missing:
+        sys.exit(f"{missing}")

@@ -28,11 +28,8 @@ EXAMPLES: Final = ROOT / "runtimes" / "dotnet" / "examples"
 PACKAGES: Final = "THAWD_LAMBDA_PACKAGES"
 """Environment variable: a folder with AWS's own packages, which are then taken instead of the stand-ins."""
 
-VERSIONS: Final = {
-    "Amazon.Lambda.Core": ("1.2.0", "2.4.0", "2.5.0", "3.2.0"),
-    "Amazon.Lambda.Serialization.SystemTextJson": ("3.0.0",),
-}
-"""What is packed of each stand-in, the last one being what functions ask for. In this order: later ones need earlier ones."""
+CORES: Final = ("1.2.0", "2.4.0", "2.5.0", "3.2.0")
+"""Releases of Amazon.Lambda.Core that functions are built against: without levels, without hooks, with them, today's."""
 
 REAL: Final = bool(os.environ.get(PACKAGES))
 
@@ -60,31 +57,24 @@ def packages() -> Path:
     target = CACHE / f"packages-{_digest(STAND_INS)}"
     if not target.is_dir():
         with _new(target) as new:
-            for name, versions in VERSIONS.items():
-                for version in versions:
-                    dotnet(
-                        "pack",
-                        STAND_INS / name,
-                        f"--output={new}",
-                        f"-p:Version={version}",
-                        f"-p:RestoreSources={new}",
-                        cache=_installed(target),
-                    )
+            dotnet("build", STAND_INS, "pack.proj", f"-p:Feed={new}", cache=_installed(target))
     return target
 
 
-def published(project: Path, *arguments: str, **properties: str) -> Path:
+def published(
+    project: Path, *arguments: str, configuration: str = "Release", **properties: str
+) -> Path:
     """The folder that `dotnet publish` makes of a project, made once for the same sources and arguments."""
     feed = packages()
     named = [f"-p:{name}={value}" for name, value in properties.items()]
-    key = repr((_digest(project), feed.name, arguments, named))
+    key = repr((_digest(project), feed.name, arguments, configuration, named))
     target = CACHE / f"{project.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if not target.is_dir():
         with _new(target) as new:
             dotnet(
                 "publish",
                 project,
-                "--configuration=Release",
+                f"--configuration={configuration}",
                 f"--output={new}",
                 f"-p:RestoreSources={feed}",
                 *arguments,

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dotnet_bed as bed
 import pytest
@@ -15,9 +15,12 @@ from agent_bed import Bed
 
 from thaw_agent import wire
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = bed.needs_sdk
 
-CORES = bed.VERSIONS["Amazon.Lambda.Core"]
+CORES = bed.CORES
 RUNTIME = bed.ROOT / "runtimes" / "dotnet"
 HANDLE = "Library::Library.Function::Handle"
 
@@ -59,7 +62,9 @@ def start(tmp_path, host):
             "HOME": str(tmp_path),
             **(variables or {}),
         }
-        machine.start(kind, handler=handler, runtime="dotnet10", memory_mib=512, environment=environment)
+        machine.start(
+            kind, handler=handler, runtime="dotnet10", memory_mib=512, environment=environment
+        )
         return machine
 
     yield started
@@ -69,7 +74,9 @@ def start(tmp_path, host):
 
 def reply(machine, event, stream=1, **members):
     """Invoke and wait for the answer: its kind and body."""
-    machine.invoke(event if isinstance(event, bytes) else json.dumps(event).encode(), stream=stream, **members)
+    machine.invoke(
+        event if isinstance(event, bytes) else json.dumps(event).encode(), stream=stream, **members
+    )
     kinds = (wire.Kind.RESPONSE, wire.Kind.ERROR)
     machine.until(lambda: any(frame.kind in kinds for frame in machine.frames))
     head = next(frame for frame in machine.frames if frame.kind in kinds)
@@ -163,7 +170,9 @@ def test_an_error_of_the_handler_is_posted_and_logged_and_the_next_event_is_serv
     assert (error["errorType"], error["errorMessage"]) == ("InvalidOperationException", "no tea")
     assert error["stackTrace"][0].startswith("at Library.Function.Handle(")
     assert error["cause"]["errorMessage"] == "of the kettle"
-    assert texts(machine)[-1].startswith("request-1\tfail\tSystem.InvalidOperationException: no tea\n")
+    assert texts(machine)[-1].startswith(
+        "request-1\tfail\tSystem.InvalidOperationException: no tea\n"
+    )
     assert reply(machine, {}, stream=2)[0] is wire.Kind.RESPONSE
 
 

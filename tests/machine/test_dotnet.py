@@ -1,13 +1,18 @@
-"""Functions in .NET in real machines: what Lambda's class libraries do, published, restored and invoked."""
+"""Functions in .NET in real machines: published, restored and invoked, and what is refused."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
+import zipfile
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dotnet_bed as bed
 import pytest
+import thaw_dotnet_assemblies as assemblies
 import trio
 from live import Daemon, call, create, last_log, publish
 
@@ -19,16 +24,43 @@ if TYPE_CHECKING:
     from thawd.cli.client import Client
 
 IMAGES = Path(__file__).parents[2] / ".cache" / "state" / "images"
+NATIVE = b"""#!/usr/bin/python3
+import http.client, json, os
+api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+def ask(method, path, body=None):
+    api.request(method, "/2018-06-01/runtime/" + path, body)
+    answer = api.getresponse()
+    return answer.headers, answer.read()
+if os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"] == "snap-start":
+    ask("GET", "restore/next")
+while True:
+    headers, event = ask("GET", "invocation/next")
+    ask("POST", "invocation/" + headers["Lambda-Runtime-Aws-Request-Id"] + "/response", event)
+"""
+"""In the stead of a program that was compiled ahead of time: no code of thawd runs in either."""
 
-pytestmark = bed.needs_sdk
+pytestmark = [bed.needs_sdk, pytest.mark.timeout(900)]  # a busy machine that emulates another
+
+
+def there(version: str) -> bool:
+    """Whether this machine has these frameworks."""
+    return any(
+        list(root.glob(f"shared/Microsoft.AspNetCore.App/{version}.*"))
+        for root in assemblies.roots()
+    )
+
+
+RUNTIMES = {"dotnet10": "10.0", "dotnet8": "8.0"}
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A daemon with the images of .NET."""
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon with the images of those .NETs that are here."""
 
     async def ensure() -> None:
-        await ImageStore(IMAGES).ensure("dotnet10")
+        for runtime, version in RUNTIMES.items():
+            if there(version):
+                await ImageStore(IMAGES).ensure(runtime)
 
     trio.run(ensure)
     with tempfile.TemporaryDirectory(prefix="thaw-test-") as folder:
@@ -36,32 +68,161 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         daemon = Daemon(tmp_path_factory.mktemp("state"), Path(folder) / "r", IMAGES, settings)
         daemon.start()
         try:
-            with daemon.client() as client:
-                yield client
+            yield daemon
         finally:
             daemon.stop()
 
 
-def make(client: Client, name: str, folder: Path, handler: str, **more: object) -> None:
-    create(
-        client,
-        name,
-        bed.zipped(folder),
-        **{"Runtime": "dotnet10", "Handler": handler, "MemorySize": 512, **more},
-    )
+@pytest.fixture(scope="module")
+def client(daemon: Daemon) -> Iterator[Client]:
+    with daemon.client() as client:
+        yield client
 
 
-def test_a_class_library_publishes_and_each_clone_greets_as_itself(client: Client) -> None:
-    make(
+def make(
+    client: Client, name: str, code: Path | bytes, handler: str, **more: Any
+) -> dict[str, Any]:
+    """Create and publish; the configuration the version ends with."""
+    data = code if isinstance(code, bytes) else bed.zipped(code)
+    given = {"Runtime": "dotnet10", "Handler": handler, "MemorySize": 512, **more}
+    create(client, name, data, **given)
+    return publish(client, name)
+
+
+def notes(daemon: Daemon, name: str) -> list[str]:
+    """What version 1's snapshot says for the person who published it."""
+    (path,) = (daemon.state / "snapshots").glob(f"**/{name}/1/manifest.json")
+    said: list[str] = json.loads(path.read_text())["about"]["report"]["notes"]
+    return said
+
+
+def clone(client: Client, name: str) -> dict[str, Any]:
+    """The answer of a clone of its own."""
+    (answer,) = client.start(name, "1", "restore", ["{}"])["answers"]
+    assert answer["error_type"] is None, answer
+    value: dict[str, Any] = json.loads(answer["payload"])
+    return value
+
+
+def test_the_example_greets_and_each_clone_has_an_id_of_its_own(client: Client) -> None:
+    published = make(
         client,
         "hello",
         bed.published(bed.EXAMPLES / "hello"),
         "Hello::Hello.Function::FunctionHandler",
     )
-    published = publish(client, "hello")
     assert published["State"] == "Active", published["StateReason"]
     first = call(client, "hello", Name="Ada")
+    others = [clone(client, "hello") for _ in range(2)]
 
     assert first["Message"] == "Hello, Ada!"
+    assert len({first["Id"], *(other["Id"] for other in others)}) == 3
+    assert {other["PreparedBy"] for other in others} == {first["PreparedBy"]}
     log = last_log(client, "hello")
     assert any("info\tgreeting Ada" in line for line in log), log
+
+
+def test_the_example_of_an_executable_is_warm_and_each_clone_has_its_own_till(
+    client: Client,
+) -> None:
+    published = make(client, "orders", bed.published(bed.EXAMPLES / "program"), "Orders")
+    assert published["State"] == "Active", published["StateReason"]
+    answers = [call(client, "orders", Items=["tea", "coffee"])]
+    (answer,) = client.start("orders", "1", "restore", ['{"Items": ["tea"]}'])["answers"]
+    answers.append(json.loads(answer["payload"]))
+
+    assert [each["Total"] for each in answers] == [5.5, 2.5]
+    assert len({each["Till"] for each in answers}) == 2
+    assert len({each["Id"] for each in answers}) == 2
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_program_of_each_version_runs_and_is_renewed(client: Client, runtime: str) -> None:
+    version = RUNTIMES[runtime]
+    if not there(version):
+        pytest.skip(f"there is no .NET {version} here")
+    folder = bed.published(bed.FUNCTIONS / "Program", Net=f"net{version}")
+    published = make(client, f"program-{runtime}", folder, "Program", Runtime=runtime)
+    assert published["State"] == "Active", published["StateReason"]
+    first, second = (clone(client, f"program-{runtime}") for _ in range(2))
+
+    assert first["runtime"].startswith(f"{version}.")
+    assert first["random"] != second["random"]
+    assert first["hooks"] == ""  # nothing of ours is left for its children
+
+
+def test_a_self_contained_program_in_one_file_runs_and_is_renewed(client: Client) -> None:
+    dotnet = bed.sdk()
+    assert dotnet is not None
+    if not list(dotnet.parent.glob("packs/Microsoft.NETCore.App.Runtime.linux-x64/10.0.*")):
+        pytest.skip("there is no runtime pack of .NET 10 here")
+    folder = bed.published(
+        bed.FUNCTIONS / "Program",
+        "--runtime=linux-x64",
+        "--self-contained",
+        PublishSingleFile="true",
+    )
+    published = make(client, "single", folder, "Program")
+    assert published["State"] == "Active", published["StateReason"]
+
+    assert len({clone(client, "single")["random"] for _ in range(2)}) == 2
+
+
+def test_a_program_of_native_code_runs_and_its_snapshot_says_what_is_not_renewed(
+    daemon: Daemon, client: Client
+) -> None:
+    data = BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        entry = zipfile.ZipInfo("native")
+        entry.external_attr = 0o755 << 16
+        archive.writestr(entry, NATIVE)
+    published = make(client, "native", data.getvalue(), "native")
+    assert published["State"] == "Active", published["StateReason"]
+
+    assert call(client, "native", n=1) == {"n": 1}
+    assert any("Native AOT" in note for note in notes(daemon, "native"))
+
+
+def test_a_debug_build_is_only_noted(daemon: Daemon, client: Client) -> None:
+    folder = bed.published(bed.FUNCTIONS / "Library", configuration="Debug", CoreVersion="3.2.0")
+    published = make(client, "debug", folder, "Library::Library.Function::Handle")
+    assert published["State"] == "Active", published["StateReason"]
+
+    assert any("Debug" in note for note in notes(daemon, "debug"))
+
+
+@pytest.mark.parametrize(
+    ("name", "handler", "spoil", "said"),
+    [
+        (
+            "no-config",
+            "Library::Library.Function::Handle",
+            lambda task: (task / "Library.runtimeconfig.json").unlink(),
+            "GenerateRuntimeConfigurationFiles",
+        ),
+        (
+            "other-framework",
+            "Library::Library.Function::Handle",
+            lambda task: (task / "Library.runtimeconfig.json").write_text(
+                '{"runtimeOptions": {"framework": {"name": "Microsoft.NETCore.App", "version": "9.0.0"}}}'
+            ),
+            "the image of this runtime has Microsoft.NETCore.App 10.",
+        ),
+        (
+            "no-method",
+            "Library::Library.Function::Nowhere",
+            lambda _task: None,
+            "has no method Nowhere",
+        ),
+    ],
+)
+def test_what_cannot_run_is_refused_at_publish_with_the_way_out(  # noqa: PLR0917 - a row of the table
+    client: Client, tmp_path: Path, name: str, handler: str, spoil: Any, said: str
+) -> None:
+    task = tmp_path / "task"
+    shutil.copytree(bed.published(bed.FUNCTIONS / "Library", CoreVersion="3.2.0"), task)
+    spoil(task)
+    published = make(client, name, task, handler)
+
+    assert published["State"] == "Failed"
+    assert said in published["StateReason"]

@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import thaw_dotnet_assemblies as assemblies
+from dotnet_bed import needs_sdk
 from installing import ROOT, environment
 
 from thawd.images.recipe import load
@@ -69,9 +71,17 @@ def test_every_file_of_a_package_is_in_the_wheel(members):
 
 def test_every_file_of_a_language_is_in_the_wheel_and_nothing_else(members):
     files = in_git("runtimes")
+    built = {f"dotnet/{assemblies.BUILT}/{name}.dll" for name in assemblies.NAMES}
 
     assert files
-    assert below(members, "thawd/_runtimes/") == files
+    assert below(members, "thawd/_runtimes/") - built == files
+
+
+@needs_sdk
+def test_the_assemblies_of_dotnets_runtime_are_in_the_wheel(members):
+    built = {f"{name}.dll" for name in assemblies.NAMES}
+
+    assert below(members, f"thawd/_runtimes/dotnet/{assemblies.BUILT}/") == built
 
 
 def test_the_units_and_their_page_are_in_the_wheel(members):

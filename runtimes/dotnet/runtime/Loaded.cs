@@ -10,6 +10,9 @@ internal sealed class Loaded
 
     public bool Has(string assembly) => byName.Contains(assembly);
 
+    /// <summary>Each assembly of the name.</summary>
+    public IEnumerable<Assembly> All(string assembly) => byName[assembly];
+
     /// <summary>This type in each assembly of the name: there may be several copies, in several load contexts.</summary>
     /// <remarks>To find a type does not run its static constructor; to read one of its static fields does.</remarks>
     public IEnumerable<Type> Types(string assembly, string type) =>

@@ -1,3 +1,6 @@
+using System.Diagnostics;
+using System.Reflection;
+
 namespace Thaw.Runtime;
 
 /// <summary>What a person who publishes should know, and no fixer changes. It only reports, so it never fails a publish.</summary>
@@ -12,6 +15,7 @@ internal static class Remarks
             $"the hook {name} was registered while hooks were running, which is too late: it will not run. Register it in the constructor"));
         Guarded(notes, () => Scripts(loaded));
         Guarded(notes, () => DataProtection(loaded));
+        Guarded(notes, () => DebugBuild(loaded));
         return notes;
     }
 
@@ -31,6 +35,15 @@ internal static class Remarks
         loaded.Has("Microsoft.AspNetCore.DataProtection")
             ? ["the key of Data Protection, if it was made already, is in the snapshot and the same in all clones, so that each reads the others' cookies"]
             : [];
+
+    /// <summary>The function's own assembly: that of its handler, or the program's.</summary>
+    private static IEnumerable<string> DebugBuild(Loaded loaded)
+    {
+        var handler = Environment.GetEnvironmentVariable("_HANDLER")?.Split("::")[0].Trim() ?? "";
+        return loaded.All(handler).Append(Assembly.GetEntryAssembly())
+            .Where(each => each?.GetCustomAttribute<DebuggableAttribute>()?.IsJITOptimizerDisabled == true)
+            .Select(each => $"{each!.GetName().Name} is a Debug build, which is slower in every clone: publish it with -c Release");
+    }
 
     private static void Guarded(List<string> notes, Func<IEnumerable<string>> look)
     {

@@ -1,0 +1,17 @@
+using System.Globalization;
+
+var api = new HttpClient { BaseAddress = new($"http://{Environment.GetEnvironmentVariable("AWS_LAMBDA_RUNTIME_API")}/2018-06-01/runtime/") };
+api.Timeout = Timeout.InfiniteTimeSpan;
+var random = new Random();
+if (Environment.GetEnvironmentVariable("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start")
+    (await api.GetAsync(new Uri("restore/next", UriKind.Relative))).EnsureSuccessStatusCode();
+while (true)
+{
+    var next = await api.GetAsync(new Uri("invocation/next", UriKind.Relative));
+    var id = next.Headers.GetValues("Lambda-Runtime-Aws-Request-Id").Single();
+    var answer = $$"""
+        {"runtime": "{{Environment.Version}}", "hooks": "{{Environment.GetEnvironmentVariable("DOTNET_STARTUP_HOOKS")}}",
+         "random": "{{random.NextInt64().ToString(CultureInfo.InvariantCulture)}}", "culture": "{{CultureInfo.CurrentCulture.Name}}"}
+        """;
+    await api.PostAsync(new Uri($"invocation/{id}/response", UriKind.Relative), new StringContent(answer));
+}
