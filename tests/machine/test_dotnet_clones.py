@@ -25,7 +25,7 @@ Said = dict[str, list[str]]
 pytestmark = [bed.needs_sdk, pytest.mark.timeout(900)]  # emulated, and eight of each
 
 RUNTIMES = ("dotnet10", "dotnet8")
-ON_DEMAND_ONLY = {"aspnetcore", "kestrel", "mongodb", "newid"}
+BY_HOOKS = {"aspnetcore", "awssdk", "kestrel", "mongodb", "newid", "sqlite"}
 """Fixers whose state only hooks reach: a function without hooks goes without them, and its publish says so."""
 
 
@@ -127,4 +127,4 @@ def test_generators_of_a_function_without_hooks_are_renewed(
     published(daemon, name, runtime, function, HOOKS="none")
     clones = [trial["said"] for trial in trials(daemon, name, 4)]
 
-    assert shared(clones) == sources(clones, "kept", *ON_DEMAND_ONLY)
+    assert shared(clones) == sources(clones, "kept", *BY_HOOKS)
