@@ -28,10 +28,16 @@ EXAMPLES: Final = ROOT / "runtimes" / "dotnet" / "examples"
 PACKAGES: Final = "THAWD_LAMBDA_PACKAGES"
 """Environment variable: a folder with AWS's own packages, which are then taken instead of the stand-ins."""
 
-CORES: Final = ("1.2.0", "2.4.0", "2.5.0", "3.2.0")
-"""Releases of Amazon.Lambda.Core that functions are built against: without levels, without hooks, with them, today's."""
 
-REAL: Final = bool(os.environ.get(PACKAGES))
+def _cores() -> tuple[str, ...]:
+    """Releases of Amazon.Lambda.Core that there are: without levels, without hooks, with them, today's."""
+    if not (given := os.environ.get(PACKAGES)):
+        return ("1.2.0", "2.4.0", "2.5.0", "3.2.0")
+    names = [path.stem for path in Path(given).glob("Amazon.Lambda.Core.[0-9]*.nupkg")]
+    return tuple(sorted(name.removeprefix("Amazon.Lambda.Core.") for name in names))
+
+
+CORES: Final = _cores()
 
 
 def sdk() -> Path | None:

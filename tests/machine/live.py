@@ -177,7 +177,7 @@ def create(
     )
 
 
-def publish(client: Client, name: str) -> dict[str, Any]:
+def publish(client: Client, name: str, *, within_s: float = 600) -> dict[str, Any]:
     """Publish and wait; the configuration the version ends with."""
     version = client.publish_version(name)["Version"]
     result: dict[str, Any] = {}
@@ -186,7 +186,7 @@ def publish(client: Client, name: str) -> dict[str, Any]:
         result.update(client.get_configuration(name, version))
         return result["State"] != "Pending"
 
-    wait_until(settled, seconds=600, what="the version is published")
+    wait_until(settled, seconds=within_s, what="the version is published")
     return result
 
 

@@ -86,7 +86,7 @@ def make(
     data = code if isinstance(code, bytes) else bed.zipped(code)
     given = {"Runtime": "dotnet10", "Handler": handler, "MemorySize": 512, **more}
     create(client, name, data, **given)
-    return publish(client, name)
+    return publish(client, name, within_s=600)
 
 
 def notes(daemon: Daemon, name: str) -> list[str]:

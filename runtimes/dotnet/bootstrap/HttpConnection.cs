@@ -13,6 +13,7 @@ namespace Thaw.Bootstrap;
 internal sealed class HttpConnection : IDisposable
 {
     private const int LargestHead = 64 * 1024;
+    private const int SmallBody = 64 * 1024; // is copied behind its head: one system call, and one segment
 
     private readonly Socket socket;
     private readonly byte[] buffer = new byte[LargestHead];
@@ -35,16 +36,18 @@ internal sealed class HttpConnection : IDisposable
     /// <summary>What follows <c>Host:</c>.</summary>
     public string Host { get; }
 
-    /// <summary>Send a request's head, which ends in an empty line, and its body in one piece.</summary>
+    /// <summary>Send a request's head, which ends in an empty line, and its body.</summary>
     public void Send(string head, ReadOnlySpan<byte> body)
     {
+        var behind = body.Length <= SmallBody ? body : default;
         var length = Encoding.UTF8.GetByteCount(head);
-        var request = ArrayPool<byte>.Shared.Rent(length + body.Length);
+        var request = ArrayPool<byte>.Shared.Rent(length + behind.Length);
         try
         {
             Encoding.UTF8.GetBytes(head, request);
-            body.CopyTo(request.AsSpan(length));
-            Write(request.AsSpan(0, length + body.Length));
+            behind.CopyTo(request.AsSpan(length));
+            Write(request.AsSpan(0, length + behind.Length));
+            Write(body[behind.Length..]);
         }
         finally
         {

@@ -56,8 +56,8 @@ internal static class Sources
         ["aspnetcore: TraceIdentifier"] = () => new HttpRequestIdentifierFeature().TraceIdentifier,
         ["kestrel: connection id"] = () => (string)NextConnection.Invoke(null, null)!,
         ["mongodb: ObjectId"] = () => ObjectId.GenerateNewId().ToString()[8..],
-        ["newid: NewId"] = () => NewId.Next().ToString(),
-        ["newid: Guid"] = () => NewId.NextGuid().ToString(),
+        ["newid: NewId"] = () => NewId.Next().ToString()[..18], // without its time
+        ["newid: Guid"] = () => NewId.NextGuid().ToString()[..18],
         ["sqlite: randomblob"] = () => Drivers.RandomBlob(),
         ["awssdk: access key"] = () => Locked(Jitter, () => DefaultAWSCredentialsIdentityResolver.GetCredentials().GetCredentials().AccessKey),
         ["kernel: Guid"] = () => Guid.NewGuid().ToString(),

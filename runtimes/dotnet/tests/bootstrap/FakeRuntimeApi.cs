@@ -53,16 +53,17 @@ internal sealed class FakeRuntimeApi : IDisposable
 
     private static string Request(Socket socket)
     {
-        var text = "";
-        var buffer = new byte[64 * 1024];
-        while (!IsWhole(text))
+        using var got = new MemoryStream();
+        var buffer = new byte[1024 * 1024];
+        do
         {
             var count = socket.Receive(buffer);
             if (count == 0)
-                return text;
-            text += Encoding.UTF8.GetString(buffer, 0, count);
+                break;
+            got.Write(buffer, 0, count);
         }
-        return text;
+        while (!IsWhole(Encoding.UTF8.GetString(got.GetBuffer(), 0, (int)got.Length)));
+        return Encoding.UTF8.GetString(got.GetBuffer(), 0, (int)got.Length);
     }
 
     private static bool IsWhole(string text)

@@ -80,6 +80,20 @@ public class RuntimeApiTests
         Assert.Contains("Error-Type: Runtime.AfterRestoreError\r\n", server.Requests[2], StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(64 * 1024)]
+    [InlineData((64 * 1024) + 1)]
+    [InlineData(6 * 1024 * 1024)]
+    public void AResponseOfAnySizeArrivesWhole(int size)
+    {
+        using var server = new FakeRuntimeApi(FakeRuntimeApi.Answer(202));
+        using var api = new RuntimeApi(server.Address);
+        api.Respond(Invocations.Of("r"), Encoding.ASCII.GetBytes(new string('x', size)));
+
+        Assert.Equal(new string('x', size), server.Requests[0].Split("\r\n\r\n")[1]);
+    }
+
     [Fact]
     public void AResponseThatIsTooLargeIsNoEndOfTheProcess()
     {
