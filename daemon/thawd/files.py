@@ -14,6 +14,7 @@ import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+import cattrs
 import structlog
 import trio
 from attrs import define, field
@@ -29,6 +30,31 @@ _log = structlog.get_logger()
 _CHUNK: Final = 1 << 20
 _FULL_BYTES: Final = 4 << 20
 """A file system with less room than this counts as full: a memory file needs more."""
+
+
+class Damaged(Exception):
+    """A file of the daemon's own says what the daemon never wrote: it was cut off, overwritten, or is another program's."""
+
+
+@contextmanager
+def reading_ours() -> Iterator[None]:
+    """Whatever a damaged file makes of the code that reads it becomes `Damaged`; an `OSError` stays one.
+
+    JSON of a thousand brackets is a RecursionError, an infinite number an OverflowError, a missing member a KeyError:
+    each reader that lists them itself forgets one.
+    """
+    try:
+        yield
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        cattrs.BaseValidationError,
+    ) as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from error
 
 
 def remove_tree(path: Path) -> None:

@@ -196,6 +196,25 @@ async def test_a_process_that_only_shares_the_number_is_left_alone(tmp_path, str
     assert list((tmp_path / "machines").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"pid": 1e400, "start_ticks": 1, "boot_id": ""}', "[1]", "7", None]
+)
+async def test_a_record_that_is_none_is_cleared_away(tmp_path, text):
+    (tmp_path / "machines").mkdir()
+    damaged = tmp_path / "machines" / "1"
+    damaged.mkdir() if text is None else damaged.write_text(text)
+
+    assert await reap_orphans(tmp_path) == []
+    assert list((tmp_path / "machines").iterdir()) == []
+
+
+async def test_a_record_of_a_process_id_beyond_any_is_cleared_away(tmp_path):
+    record(tmp_path, os.getpid(), pid=1 << 40)
+
+    assert await reap_orphans(tmp_path) == []
+    assert list((tmp_path / "machines").iterdir()) == []
+
+
 async def test_a_record_cut_off_by_the_crash_is_cleared_away(tmp_path):
     (tmp_path / "machines").mkdir()
     (tmp_path / "machines" / "1").write_text('{"pid": 1, ')

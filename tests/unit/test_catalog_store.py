@@ -250,6 +250,20 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
         Catalog.open(tmp_path / "c.db")
 
 
+@pytest.mark.parametrize("document", ["{}", "[" * 100_000, "7", "", '{"timeout_s": 1e400}'])
+def test_a_version_that_thawd_did_not_write_is_a_damaged_catalog(tmp_path, document):
+    with Catalog.open(tmp_path / "c.db") as catalog:
+        catalog.create_function(draft())
+    with sqlite3.connect(tmp_path / "c.db") as database:
+        database.execute("UPDATE versions SET document = ?", (document,))
+    database.close()
+
+    with Catalog.open(tmp_path / "c.db") as catalog, pytest.raises(CatalogError) as told:
+        catalog.functions()
+    assert "is damaged" in str(told.value)
+    assert "`snapshots` and `code`" in told.value.hint
+
+
 def test_a_step_that_fails_leaves_the_tables_as_they_were(tmp_path, monkeypatch):
     Catalog.open(tmp_path / "c.db").close()
     broken = (*schema.STEPS, "CREATE TABLE extra (x INTEGER); CREATE TABLE functions (x INTEGER)")

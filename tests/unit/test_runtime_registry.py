@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -146,6 +147,36 @@ def test_a_failed_essential_fixer_stops_everything(library, started, when):
 
     with pytest.raises(ThawFailed, match=r"somelib: OSError: gone.*THAW_SKIP_FIXERS"):
         both()
+
+
+@pytest.mark.parametrize("when", ["freeze", "thaw"])
+def test_a_stand_in_for_a_library_is_no_fault(library, started, monkeypatch, when):
+    """Functions stub heavy imports: what the stub lacks there is not to renew."""
+    library(essential=True, **{when: "import sys; sys.modules['somelib'].generator"})
+    registry = started()
+    monkeypatch.setitem(sys.modules, "somelib", ModuleType("somelib"))
+
+    registry.freeze()
+    registry.thaw(Draw(ENTROPY))
+
+    assert [entry["result"] for entry in registry.report()] == ["absent"]
+    assert registry.notes == ["somelib is a stand-in that no import made: nothing of it is renewed"]
+
+
+def test_a_stand_in_that_ends_the_process_when_it_is_touched_ends_nothing(
+    library, started, monkeypatch
+):
+    class Trap(ModuleType):
+        def __getattribute__(self, name):
+            raise SystemExit(name)
+
+    library(essential=True, freeze="import sys; sys.modules['somelib'].generator")
+    registry = started()
+    monkeypatch.setitem(sys.modules, "somelib", Trap("somelib"))
+
+    registry.freeze()
+
+    assert registry.report()[0]["result"] == "absent"
 
 
 def test_another_failed_fixer_is_only_reported(library, started):

@@ -89,6 +89,17 @@ async def test_a_changed_byte_is_noticed_at_first_use(store: SnapshotStore, dama
         await SnapshotStore(store.directory).load(snapshot.directory)
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "{}", '"x"', '{"format": 1e400}', "\0"])
+async def test_a_manifest_that_is_none_is_an_error_of_the_snapshot(
+    store: SnapshotStore, text: str
+) -> None:
+    path = (await committed(store)).directory
+    (path / "manifest.json").write_text(text)
+
+    with pytest.raises(SnapshotError, match="cannot be read"):
+        store.manifest(path)
+
+
 async def test_a_missing_file_or_manifest_is_an_error_with_a_way_out(store: SnapshotStore) -> None:
     snapshot = await committed(store)
     snapshot.memory.unlink()

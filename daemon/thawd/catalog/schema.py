@@ -81,10 +81,15 @@ def _set_up(database: sqlite3.Connection, path: Path) -> None:
             ) from error
         raise CatalogError(f"The catalog {path} cannot be used: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise CatalogError(
-            f"The catalog {path} is damaged: {error}",
-            hint="Restore it from a backup, or move it away to start afresh",
-        ) from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> CatalogError:
+    """What to say of a catalog that does not hold what thawd wrote."""
+    return CatalogError(
+        f"The catalog {path} is damaged: {error}",
+        hint=f"Restore it from a backup. To start afresh, move it, `snapshots` and `code` in {path.parent} away",
+    )
 
 
 def _migrate(database: sqlite3.Connection, path: Path) -> None:

@@ -14,12 +14,13 @@ import cattrs
 from attrs import define, evolve, field, frozen
 
 from thawd.errors import CatalogError
+from thawd.files import Damaged, reading_ours
 from thawd.reserve import CATALOG_BYTES, Reserve
 
 from . import states
 from .errors import CodeMismatch, FunctionExists, FunctionNotFound, StaleRevision
 from .models import LATEST, Function, FunctionVersion, State
-from .schema import open_database
+from .schema import damaged, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -129,7 +130,11 @@ class Catalog:
         if not rows:
             raise FunctionNotFound(name)
         ((tags,),) = rows
-        return Function(name=name, tags=json.loads(tags))
+        try:
+            with reading_ours():
+                return Function(name=name, tags=dict(json.loads(tags)))
+        except Damaged as error:
+            raise damaged(self.path, error) from error
 
     def set_tags(self, name: str, tags: Mapping[str, str]) -> Function:
         """Replace a function's tags."""
@@ -394,7 +399,14 @@ class Catalog:
 
     def _select(self, where: str, *values: Any) -> list[FunctionVersion]:
         rows = self._rows(f"SELECT document FROM versions WHERE {where}", values)  # noqa: S608
-        return [_converter.structure(json.loads(document), FunctionVersion) for (document,) in rows]
+        try:
+            with reading_ours():
+                return [
+                    _converter.structure(json.loads(document), FunctionVersion)
+                    for (document,) in rows
+                ]
+        except Damaged as error:
+            raise damaged(self.path, error) from error
 
 
 def _number(version: str) -> int:

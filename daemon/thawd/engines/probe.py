@@ -20,6 +20,7 @@ from attrs import asdict, frozen
 from thaw_agent import wire
 from thawd.engines.machine import CODE_DISK_BYTES, Engine, MachineSpec
 from thawd.errors import EngineError
+from thawd.files import Damaged, reading_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,13 +153,14 @@ def _key(engine: Engine, image: Image) -> dict[str, str]:
 
 def _recall(cache_file: Path, key: dict[str, str]) -> Probe | None:
     try:
-        data = json.loads(cache_file.read_bytes())
-        found = Probe(**data["probe"]) if data["key"] == key else None
-        if found is None or found.usable:
-            return found
-        # A clock that was set back puts it into the future: it must not be believed for longer then.
-        return found if 0 <= time.time() - found.at_s < RETRY_S else None
-    except (OSError, ValueError, KeyError, TypeError):
+        with reading_ours():
+            data = json.loads(cache_file.read_bytes())
+            found = Probe(**data["probe"]) if data["key"] == key else None
+            if found is None or found.usable:
+                return found
+            # A clock that was set back puts it into the future: it must not be believed for longer then.
+            return found if 0 <= time.time() - found.at_s < RETRY_S else None
+    except (OSError, Damaged):
         return None  # a cache that cannot be read is no cache
 
 

@@ -19,6 +19,7 @@ import trio
 from attrs import define, field
 
 from thawd.errors import EngineError, MachineDied
+from thawd.files import Damaged, reading_ours, remove_tree
 from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
@@ -185,22 +186,26 @@ async def reap_orphans(runtime_directory: Path) -> list[int]:
     reaped: list[int] = []
     for record in sorted((runtime_directory / _RECORDS).glob("*")):
         try:
-            identity = json.loads(record.read_bytes())
-            pid, start_ticks = int(identity["pid"]), int(identity["start_ticks"])
-            same_boot = identity["boot_id"] == _boot_id()
-        except (ValueError, KeyError, TypeError):
+            with reading_ours():
+                identity = json.loads(record.read_bytes())
+                pid, start_ticks = int(identity["pid"]), int(identity["start_ticks"])
+                same_boot = identity["boot_id"] == _boot_id()
+        except (OSError, Damaged):
             # Cut off by the crash itself. The parent-death signal has ended that process.
             same_boot = False
         if same_boot and await _kill_exactly(pid, start_ticks):
             reaped.append(pid)
-        record.unlink(missing_ok=True)
+        if record.is_dir():
+            remove_tree(record)
+        else:
+            record.unlink(missing_ok=True)
     return reaped
 
 
 async def _kill_exactly(pid: int, start_ticks: int) -> bool:
     try:
         pidfd = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):  # there is no such process, or could not be
         return False
     try:
         # The descriptor was opened first: if the start time read afterwards is right, it is that process's.

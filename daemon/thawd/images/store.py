@@ -27,6 +27,7 @@ from attrs import define, field, frozen
 
 from thawd import runtimes
 from thawd.errors import ImageError
+from thawd.files import Damaged, reading_ours
 
 from .build import Progress, Versions, build_image, build_system
 from .recipe import load
@@ -96,8 +97,9 @@ class ImageStore:
         images = []
         for manifest in self.directory.glob(f"[!.]*/{_MANIFEST}"):
             try:
-                images.append(_read(manifest))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                with reading_ours():
+                    images.append(_read(manifest))
+            except (OSError, Damaged) as error:
                 raise ImageError(
                     f"{manifest} cannot be read: {error!r}",
                     hint=f"Remove {manifest.parent} and build the image again: thaw image build",

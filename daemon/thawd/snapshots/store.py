@@ -31,7 +31,7 @@ from attrs import define, field, frozen
 
 from thawd.engines.machine import MachineSpec, Snapshot
 from thawd.errors import SnapshotError, storing
-from thawd.files import Proven, digest_sparse, remove_tree, sync, write_whole
+from thawd.files import Damaged, Proven, digest_sparse, reading_ours, remove_tree, sync, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -141,11 +141,12 @@ class SnapshotStore:
     def manifest(self, path: Path) -> Manifest:
         """Read a snapshot's manifest. Raises `SnapshotError`."""
         try:
-            data = json.loads((path / _MANIFEST).read_text())
-            manifest = _converter.structure(data, Manifest)
+            with reading_ours():
+                data = json.loads((path / _MANIFEST).read_text())
+                manifest = _converter.structure(data, Manifest)
         except FileNotFoundError:
             raise SnapshotError(f"there is no snapshot in {path}") from None
-        except (OSError, ValueError, TypeError, KeyError, cattrs.BaseValidationError) as error:
+        except (OSError, Damaged) as error:
             raise SnapshotError(f"the manifest in {path} cannot be read: {error}") from error
         if manifest.format != _FORMAT:
             raise SnapshotError(

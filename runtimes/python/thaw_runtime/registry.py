@@ -111,6 +111,8 @@ class Entry:
         self.result: Result = "ok"
         self.detail = ""
         self.elapsed_us = 0
+        self.stand_in = False
+        """Was what has the library's name made by hand, and not by an import?"""
         self._version: str | None = None
 
     @property
@@ -133,10 +135,18 @@ class Entry:
             self.detail = action() or self.detail
         except Absent:
             self.result = "absent"
-        except Exception as error:
-            self.result = "failed"
-            self.detail = plain.described(error)
+        except BaseException as error:
+            # Of any kind: a module that only poses as the library may raise SystemExit from an attribute.
+            self.fail(error)
         self.elapsed_us = (time.perf_counter_ns() - began) // 1000
+
+    def fail(self, error: BaseException) -> None:
+        """It could not be done. What a stand-in for a library lacks is no fault: there is nothing to renew."""
+        module = plain.lookup(sys.modules, self.name)
+        spec = plain.lookup(plain.module_dict(module), "__spec__")
+        self.stand_in = module is not None and spec is None
+        self.result = "absent" if self.stand_in else "failed"
+        self.detail = plain.described(error)
 
     def report(self) -> dict[str, Any]:
         """This entry as the report has it."""
@@ -182,7 +192,12 @@ class Registry:
     @property
     def notes(self) -> list[str]:
         """Notes for a person: values that no fixer renews, and objects that the report could not look at."""
-        return [*self._notes, *self.diagnosis.notes()]
+        stand_ins = [
+            f"{entry.name} is a stand-in that no import made: nothing of it is renewed"
+            for entry in self._entries.values()
+            if entry.stand_in
+        ]
+        return [*self._notes, *stand_ins, *self.diagnosis.notes()]
 
     def freeze(self) -> None:
         """Find everything that will have to be renewed. Raises `ThawFailed` when an essential fixer cannot."""
@@ -287,9 +302,8 @@ class Registry:
         try:
             fixer: Fixer = __import__(f"thaw_runtime.fixers.{name}", fromlist=["fixer"]).fixer
         except Exception as error:
-            entry = Entry(name, None)
-            entry.result, entry.detail = "failed", plain.described(error)
-            self._entries[name] = entry
+            entry = self._entries[name] = Entry(name, None)
+            entry.fail(error)
             return
         entry = self._entries[name] = Entry(name, fixer)
         if type(fixer).tap is not Fixer.tap:
