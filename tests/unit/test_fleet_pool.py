@@ -657,6 +657,7 @@ async def test_who_waits_for_room_is_throttled_and_who_waits_for_a_start_is_not(
         async with trio.open_nursery() as nursery:
             for number in ("1", "1", "2"):
                 nursery.start_soon(lease, number)
+                await wait_all_tasks_blocked()  # a nursery starts its tasks in any order
         after = sorted((what, at - began) for what, at in outcomes)
 
         assert [what for what, _ in after] == ["served 1", "throttled 1", "throttled 2"]
