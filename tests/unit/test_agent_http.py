@@ -485,7 +485,9 @@ class TestRoom:
 
         def whole():
             nonlocal rest
-            with contextlib.suppress(BlockingIOError):  # there may be no room before answers are taken
+            with contextlib.suppress(
+                BlockingIOError
+            ):  # there may be no room before answers are taken
                 rest = rest[client.socket.send(rest) :]
             return not rest
 

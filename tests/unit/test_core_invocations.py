@@ -191,6 +191,23 @@ async def test_tail_returns_the_whole_log_of_the_invocation(
     assert [line.split(" ", 1)[0] for line in lines] == ["START", "one", "two", "END", "REPORT"]
 
 
+@pytest.mark.parametrize("tail", [False, True])
+@pytest.mark.parametrize("after", ["exit", "fault", "silence", "lost"])
+async def test_a_response_is_the_answer_whatever_comes_after_it(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, after: str, *, tail: bool
+) -> None:
+    """With and without the log's end: how an invocation is watched does not change its result."""
+    async with running_core(tmp_path, FakeFunction(after=after, log=("one",))) as core:
+        await publish(core)
+        outcome = await core.invoker.invoke(invocation(version(), b'{"a":1}', tail=tail))
+
+        assert (outcome.payload, outcome.function_error) == (b'{"a":1}', None)
+        assert (b"one" in outcome.log_tail) == tail
+        with trio.fail_after(30):
+            while core.fleet.statistics().pools and core.invoker.statistics().running:  # noqa: ASYNC110
+                await trio.sleep(1)
+
+
 async def test_an_exception_in_the_handler_keeps_the_machine(
     tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:

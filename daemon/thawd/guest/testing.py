@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path  # noqa: TC003  part of this module's types
-from typing import Protocol
+from typing import Literal, Protocol
 
 import trio
 from attrs import define, field
@@ -85,6 +85,8 @@ class FakeFunction:
     """Whether thaw_runtime is in the image."""
     lose: Callable[[GuestMachine, trio.abc.Stream], Awaitable[bool]] | None = None
     """Called with machine and port when an event comes, before the agent has taken it. True when it lost the machine."""
+    after: Literal["", "exit", "fault", "silence", "lost"] = ""
+    """What comes in the place of the request for the next event, when the response was posted."""
     log: tuple[str, ...] = ()
     records: Callable[[str], Sequence[dict[str, object]]] = lambda _phase: ()
     """What a traced process records during `init`, `restore` and `invoke`."""
@@ -249,13 +251,17 @@ class _Agent:
         except AgentFails as fault:
             await self._port.send_all(wire.Fault(message=str(fault), trace="Traceback").encode())
             return False
-        done = wire.Done(duration_us=1234, max_memory_bytes=30 << 20)
+        ending: dict[str, bytes] = {
+            "": wire.Done(duration_us=1234, max_memory_bytes=30 << 20).encode(stream=stream),
+            "exit": wire.Exited(code=3, reason="exit status 3").encode(),
+            "fault": wire.Fault(message="broken", trace="Traceback").encode(),
+        }
         await self._port.send_all(
             head.encode(stream=stream)
             + b"".join(wire.encode_body(body, stream=stream))
-            + done.encode(stream=stream)
+            + ending.get(self._function.after, b"")
         )
-        return True
+        return self._function.after in {"", "silence"}
 
 
 async def _take_time(seconds: float) -> None:

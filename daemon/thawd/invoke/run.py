@@ -49,6 +49,8 @@ async def run(
     if invocation.log_tail:
         log.start_tail()
     guest: GuestInvocation | None = None
+    answered: Answered | None = None
+    tail = b""
     try:
         init_s = await _init(environment, lines)
         left_s = max(0.0, version.timeout_s - init_s)
@@ -67,7 +69,7 @@ async def run(
             )
             await guest.taken()
             reply = await guest.reply()
-            outcome = Answered(
+            outcome = answered = Answered(
                 payload=reply.body,
                 function_error="Unhandled" if reply.error_type is not None else None,
                 executed_version=version.version,
@@ -111,8 +113,13 @@ async def run(
     finally:
         if guest is not None:
             environment.session.forget(guest)
-    tail = log.take_tail() if invocation.log_tail else b""
-    answer(evolve(outcome, log_tail=tail))
+        if invocation.log_tail:
+            tail = log.take_tail()
+        if answered is not None:
+            # Whatever became of the runtime or the machine since: the response was complete.
+            answer(evolve(answered, log_tail=tail))
+    if answered is None:
+        answer(evolve(outcome, log_tail=tail))
 
 
 async def _init(environment: Environment, lines: _Lines) -> float:
