@@ -322,7 +322,7 @@ def test_a_hook_that_is_registered_too_late_is_named(start):
     )
 
 
-CORES = bed.VERSIONS["Amazon.Lambda.Core"]
+CORES = bed.CORES
 
 
 def library(core=CORES[-1]):
