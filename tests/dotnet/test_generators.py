@@ -99,6 +99,7 @@ def start(tmp_path, monkeypatch):
             "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1",
             "DOTNET_EnableDiagnostics": "0",
             "HOME": str(tmp_path),
+            "DRIVERS": "1",
             **variables,
         }
         machine.start(kind, runtime="dotnet10", memory_mib=512, environment=environment)
