@@ -99,6 +99,7 @@ def start(tmp_path, monkeypatch):
             "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1",
             "DOTNET_EnableDiagnostics": "0",
             "HOME": str(tmp_path),
+            "DRIVERS": "1",
             **variables,
         }
         machine.start(kind, runtime="dotnet10", memory_mib=512, environment=environment)
@@ -166,12 +167,12 @@ def predicted(states):
     return said
 
 
-def drawn(said):
-    """The numbers that the function drew, by source: halved as `NextInt64` does, or bytes."""
+def drawn(said, *, without=None):
+    """The numbers that the function drew, by source, but on this kind of thread: halved as `NextInt64` does, or bytes."""
     found = {}
     for name, values in said.items():
-        source = name.rpartition(", ")[0]
-        if source in DRAWS:
+        source, _, place = name.rpartition(", ")
+        if source in DRAWS and place != without:
             numbers = found.setdefault(source, [])
             for value in values:
                 numbers += [int(one, 16) for one in value.split()]
@@ -199,9 +200,11 @@ def test_every_generator_is_found(start, version, monkeypatch):
     monkeypatch.setattr(machine.agent._generators, "renew", lambda _secret: None)
     _, said = answers(machine)
 
-    for source, numbers in drawn(said).items():
+    # The pool may have got a thread since, whose generators are new.
+    old = drawn(said, without="pool")
+    for source, numbers in old.items():
         assert set(numbers) <= foretold(source, before), source
-    assert set(drawn(said)) == DRAWS
+    assert set(old) == DRAWS
 
 
 @pytest.mark.parametrize(
@@ -322,7 +325,7 @@ def test_a_hook_that_is_registered_too_late_is_named(start):
     )
 
 
-CORES = bed.VERSIONS["Amazon.Lambda.Core"]
+CORES = bed.CORES
 
 
 def library(core=CORES[-1]):

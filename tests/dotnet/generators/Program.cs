@@ -5,7 +5,8 @@ using Generators;
 
 // What is asked for: HOOKS=none is a client that knows nothing of SnapStart; LATE a hook that is registered too late;
 // LOAD allocates all the time on two threads, COLLECT collects everything all the time; HEAP keeps so many MiB alive;
-// CHILD starts that Python, through .NET and through the C library, which says what it was given.
+// DRIVERS loads those of databases, which takes an emulated processor long; CHILD starts that Python, through .NET and
+// through the C library, which says what it was given.
 const BindingFlags Internal = BindingFlags.Static | BindingFlags.NonPublic;
 var api = new Uri($"http://{Environment.GetEnvironmentVariable("AWS_LAMBDA_RUNTIME_API")}/2018-06-01/runtime/");
 using var client = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = Timeout.InfiniteTimeSpan };
@@ -18,7 +19,8 @@ for (var thread = 0; thread < (Environment.GetEnvironmentVariable("LOAD") is nul
     new Thread(Allocate) { IsBackground = true }.Start();
 if (Environment.GetEnvironmentVariable("COLLECT") is not null)
     new Thread(Collect) { IsBackground = true }.Start();
-Drivers.Load();
+if (Environment.GetEnvironmentVariable("DRIVERS") is not null)
+    Drivers.Load();
 Threads.Draw();
 if (Environment.GetEnvironmentVariable("CHILD") is { } python)
     Drivers.Start(python);
