@@ -165,6 +165,7 @@ async def test_fresh_takes_debian_as_it_is_now_and_leaves_the_image_from_before(
     assert before.digest != fresh.digest
     os.utime(before.root.parent / "manifest.json", (1, 1))
     assert fresh == await ImageStore(store.directory).ensure(RUNTIME)
+    assert (len(store.list()), store.built()) == (2, (RUNTIME,))
 
 
 async def test_the_same_again_leaves_files_in_use_alone(store):

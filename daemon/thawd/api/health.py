@@ -36,7 +36,7 @@ class Health:
                 "version": __version__,
                 "region": core.region,
                 "account_id": core.account_id,
-                "runtimes": [image.runtime for image in core.images.list()],
+                "runtimes": core.images.built(),
                 **core.health(),
             }
         )

@@ -89,7 +89,7 @@ def read_settings(members: Members, core: Core) -> dict[str, Any]:
     Notes violations in `members`; the caller lets them be raised. Raises `ApiError` for what cannot be told apart from
     other people's limits in a violation.
     """
-    runtimes = tuple(image.runtime for image in core.images.list())
+    runtimes = core.images.built()
     runtime = members.text("Runtime")
     if runtime is not None and runtime not in runtimes:
         members.violations.add_text(

@@ -106,6 +106,10 @@ class ImageStore:
                 ) from error
         return sorted(images, key=lambda image: -image.built_at)
 
+    def built(self) -> tuple[str, ...]:
+        """The runtimes that there are images of, each once. Raises `ImageError`."""
+        return tuple(sorted({image.runtime for image in self.list()}))
+
     def find(self, runtime: str) -> Image:
         """The image of a runtime: the newest made of today's sources, else the newest.
 
