@@ -1,7 +1,8 @@
 """The collector: frees code, base snapshots and logs that nothing needs any more.
 
 It runs at the start, whenever somebody says that something was given up, and once an hour. It removes only what can be
-told to be unneeded: with a catalog that knows none of what lies on disk, nothing is removed.
+told to be unneeded: code that this catalog has had, or that came while this daemon lives. Code that lay there before and
+that the catalog never had belongs to another catalog, or to a newer state of this one. It is set aside.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
-from thawd.errors import ThawError
+from thawd.errors import CatalogError, ThawError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,8 @@ class Collector:
     _code_in_use: Callable[[], set[str]]
     _nudged: trio.Event = field(factory=trio.Event)
     _unneeded_since: dict[str, float] = field(factory=dict)
+    _untouchable: set[str] = field(factory=set)
+    """Code that should have been set aside, and could not be."""
     _packages: int = 0
     _base_snapshots: int = 0
     _log_files: int = 0
@@ -69,6 +72,34 @@ class Collector:
     def nudge(self) -> None:
         """Something may be unneeded now."""
         self._nudged.set()
+
+    def sort_code(self) -> None:
+        """At the start: set code aside that the catalog never had, and take back what it needs and was set aside."""
+        found = self._bundles.digests()
+        needed = self._catalog.code_digests()
+        for digest in needed - found:
+            try:
+                if self._bundles.take_back(digest):
+                    _log.info("code.taken_back", code_sha256=digest)
+            except OSError as error:
+                _log.warning("code.not_taken_back", code_sha256=digest, reason=str(error))
+        self._untouchable = found - needed
+        try:
+            unknown = self._catalog.unknown_code(found)
+            for digest in unknown:
+                self._bundles.set_aside(digest)
+        except (CatalogError, OSError) as error:
+            _log.warning("code.not_set_aside", reason=str(error))
+            return
+        self._untouchable = set()
+        if unknown:
+            _log.warning(
+                "code.unknown",
+                packages=len(unknown),
+                set_aside=str(self._bundles.unknown),
+                hint="The catalog never had it. If the catalog is not the right one, stop thawd, restore it and start: "
+                "what it needs is taken back. If it is, remove the directory",
+            )
 
     async def run(self) -> None:
         """Collect for ever. What goes wrong is logged, and tried again the next time."""
@@ -93,10 +124,10 @@ class Collector:
         """Remove packages that no version and no machine has had for a while; whether others wait for that."""
         now = trio.current_time()
         wanted = self._catalog.code_digests() | self._code_in_use()
-        found = await trio.to_thread.run_sync(self._bundles.digests)
+        found = await trio.to_thread.run_sync(self._bundles.digests) - self._untouchable
         unneeded = found - wanted
         if unneeded == found:
-            # Another catalog's code, perhaps. It is a few megabytes, and cannot be made again.
+            # A catalog that lost its rows, perhaps. Code is a few megabytes, and cannot be made again.
             return False
         since = self._unneeded_since = {
             digest: self._unneeded_since.get(digest, now) for digest in unneeded
@@ -106,6 +137,7 @@ class Collector:
             del since[digest]
             self._packages += 1
             _log.info("code.freed", code_sha256=digest)
+            self._catalog.forget_code(digest)
         return bool(since)
 
     async def _free_bases(self) -> None:

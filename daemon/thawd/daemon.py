@@ -200,8 +200,9 @@ async def _build(
         invoker = await stack.enter_async_context(
             open_invoker(fleet, publisher.make_again, reserve=reserve)
         )
-        publisher.recover()
         collector = Collector(catalog, bundles, snapshots, bases, logs, reserve, fleet.code_in_use)
+        collector.sort_code()  # first: what was set aside may be what a version is made again from
+        publisher.recover()
         tasks = await stack.enter_async_context(helpers())
         tasks.start_soon(collector.run)
         tasks.start_soon(bundles.tidy)

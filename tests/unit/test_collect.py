@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+from contextlib import closing
+from shutil import copyfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +15,7 @@ from daemon_bed import Bed, bed
 
 from thawd.guest.testing import FakeFunction
 from thawd.logs.book import LogBook
-from thawd.testing import FakeImages
+from thawd.testing import FakeImages, zipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from thaw_agent import wire
+    from thawd.testing import RunningDaemon
 
 __all__ = ["bed"]
 
@@ -112,6 +116,140 @@ async def test_nothing_goes_when_everything_looks_unneeded(
         await daemon.create("h", code(3))
         await trio.sleep(10_000)
         assert packages(bed) == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Code that the catalog never had
+
+
+def set_aside(bed: Bed) -> int:
+    return len(list((bed.directory / "code" / "unknown").glob("*.zip")))
+
+
+def put_catalog(bed: Bed, source: Path) -> None:
+    """Let another catalog lie in the state directory."""
+    for file in bed.directory.glob("catalog.sqlite*"):
+        file.unlink()
+    copyfile(source, bed.directory / "catalog.sqlite")
+
+
+async def answers(daemon: RunningDaemon, name: str) -> None:
+    answer = await daemon.invoke(name, b"[1]")
+    assert (answer.status_code, answer.content) == (200, b"[1]"), answer.text
+
+
+async def test_code_beside_a_foreign_catalog_is_set_aside_and_taken_back_by_its_own(
+    bed: Bed, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with bed.daemon() as daemon:
+        for number, name in enumerate(("f", "g")):
+            await daemon.create(name, code(number))
+            await daemon.publish(name)
+    own = tmp_path / "own.sqlite"
+    copyfile(bed.directory / "catalog.sqlite", own)
+    other = Bed(tmp_path / "other", [])
+    async with other.daemon() as daemon:
+        await daemon.create("h", code(3))
+
+    put_catalog(bed, other.directory / "catalog.sqlite")
+    async with bed.daemon() as daemon:
+        await daemon.create("mine", code(4))
+        await daemon.update_code("mine", code(5))
+        await trio.sleep(10_000)
+        assert daemon.core.collector.statistics().packages == 1
+    assert (packages(bed), set_aside(bed)) == (1, 2)
+    [said] = bed.said("code.unknown")
+    assert (said["packages"], said["log_level"]) == (2, "warning")
+    assert said["set_aside"] == str(bed.directory / "code" / "unknown")
+    assert "restore it and start" in said["hint"]
+
+    put_catalog(bed, own)
+    async with bed.daemon() as daemon:
+        for name in ("f:1", "g:1", "f", "g"):
+            await answers(daemon, name)
+        await trio.sleep(10_000)
+    assert len(bed.said("code.taken_back")) == 2
+    assert (packages(bed), set_aside(bed)) == (2, 1)  # what `mine` had last
+
+
+async def test_code_that_came_after_an_older_catalog_is_set_aside(
+    bed: Bed, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with bed.daemon() as daemon:
+        await daemon.create("f", code(1))
+    older, newer = tmp_path / "older.sqlite", tmp_path / "newer.sqlite"
+    copyfile(bed.directory / "catalog.sqlite", older)
+    async with bed.daemon() as daemon:
+        await daemon.create("g", code(2))
+    copyfile(bed.directory / "catalog.sqlite", newer)
+
+    put_catalog(bed, older)
+    async with bed.daemon() as daemon:
+        await answers(daemon, "f")
+        await trio.sleep(10_000)
+    assert (packages(bed), set_aside(bed)) == (1, 1)
+    put_catalog(bed, newer)
+    async with bed.daemon() as daemon:
+        await answers(daemon, "g")
+    assert (packages(bed), set_aside(bed)) == (2, 0)
+
+
+async def test_a_stop_in_the_grace_leaves_nothing_for_ever(
+    bed: Bed, autojump_clock: MockClock
+) -> None:
+    """What the catalog has had is freed, what was stored without a row is set aside."""
+    async with bed.daemon() as daemon:
+        await daemon.create("f", code(1))
+        await daemon.update_code("f", code(2))
+        await daemon.create("g", code(3))
+        await daemon.delete("g")
+        await daemon.core.bundles.add(zipped(code(4)))
+    assert packages(bed) == 4
+
+    async with bed.daemon() as daemon:
+        assert (packages(bed), set_aside(bed)) == (3, 1)
+        await trio.sleep(2 * GRACE_S)
+        assert daemon.core.collector.statistics().packages == 2
+    assert (packages(bed), set_aside(bed)) == (1, 1)
+    async with bed.daemon():
+        pass
+    assert len(bed.said("code.unknown")) == 1
+
+
+async def test_unknown_code_that_cannot_be_moved_stays_where_it_is(
+    bed: Bed, autojump_clock: MockClock
+) -> None:
+    async with bed.daemon() as daemon:
+        await daemon.create("f", code(1))
+        await daemon.core.bundles.add(zipped(code(2)))
+    (bed.directory / "code" / "unknown").write_text("in the way")
+
+    async with bed.daemon() as daemon:
+        await trio.sleep(10_000)
+        assert packages(bed) == 2
+        await daemon.update_code("f", code(3))
+        await trio.sleep(2 * GRACE_S)
+        assert packages(bed) == 2  # code(1) went
+    assert len(bed.said("code.not_set_aside")) == 1
+
+
+async def test_of_code_that_is_gone_the_catalog_keeps_no_record(
+    bed: Bed, autojump_clock: MockClock
+) -> None:
+    async with bed.daemon() as daemon:
+        for number in range(5):
+            await daemon.update_code("f", code(number)) if number else await daemon.create("f")
+            await trio.sleep(2 * GRACE_S)
+        assert packages(bed) == 1
+        [kept] = daemon.core.bundles.digests()
+        catalog = daemon.core.catalog
+        assert catalog.unknown_code({kept, "freed"}) == {"freed"}
+    with closing(sqlite3.connect(bed.directory / "catalog.sqlite")) as database:
+        assert database.execute("SELECT * FROM known_code").fetchall() == [(kept,)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Base snapshots
 
 
 @pytest.mark.parametrize("what", ["image", "engine"])

@@ -13,8 +13,9 @@ import trio
 from daemon_bed import Bed, bed
 
 from thawd.catalog.store import Catalog
-from thawd.errors import CatalogError, SnapshotError
+from thawd.errors import CatalogError, EngineError, MachineDied, SnapshotError
 from thawd.guest.testing import FakeFunction
+from thawd.snapshots import store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,7 +200,7 @@ async def test_a_catalog_that_is_not_this_directorys_takes_nothing_along(
         (other.directory / "catalog.sqlite").rename(bed.directory / "catalog.sqlite")
         async with bed.daemon():
             await trio.sleep(10_000)
-        kept = kept[1:]
+        kept = [path.parent / "unknown" / path.name for path in kept[1:]]
         (aside,) = (bed.directory / "snapshots" / "unknown").iterdir()
         assert (aside / "memory").exists()
     assert all(path.exists() for path in kept)
@@ -325,6 +326,85 @@ async def test_a_damaged_base_snapshot_is_made_again(bed: Bed, autojump_clock: M
         assert (await daemon.publish("f"))["Version"] == "1"
     assert [entry["path"] for entry in bed.said("base.made_again")] == [str(base)]
     assert len(bed.said("base.made")) == 2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Damaged after it was proved
+
+
+def lose_a_clone(daemon: RunningDaemon, how: str) -> None:
+    """Let the next clone fail as one of damaged files does; the one after it is as it should be."""
+    engine = daemon.engine
+    match how:
+        case "refused":
+            engine.fail("restore", EngineError("Not a migration stream"))
+        case "dead at its load":
+            engine.fail("restore", MachineDied("QEMU has ended with code 1"))
+        case "dead before its answer":
+            engine.fail("resume", MachineDied("QEMU has ended with code 1"))
+        case _:
+            daemon.function.mute = True
+
+
+LOSSES = ["refused", "dead at its load", "dead before its answer", "silent"]
+
+
+@pytest.mark.parametrize("how", LOSSES)
+async def test_a_snapshot_damaged_after_its_proof_is_made_again_once_a_start_failed(
+    bed: Bed, autojump_clock: MockClock, how: str
+) -> None:
+    async with bed.daemon() as daemon:
+        await published(daemon)
+        await answers(daemon)
+        await trio.sleep(10_000)  # its machine is gone
+        damage(bed.snapshot("f") / "memory")
+        lose_a_clone(daemon, how)
+        await daemon.invoke("f:1")
+        daemon.function.mute = False
+        await answers(daemon)
+        assert daemon.core.publisher.statistics().made_again == 1
+        assert (await daemon.configuration("f", "1"))["State"] == "Active"
+    [entry] = bed.said("version.made_again")
+    assert "not what was written" in entry["reason"]
+
+
+@pytest.mark.parametrize("how", LOSSES)
+async def test_a_base_snapshot_damaged_after_its_proof_is_made_again_once_a_start_failed(
+    bed: Bed, autojump_clock: MockClock, how: str
+) -> None:
+    async with bed.daemon() as daemon:
+        await daemon.create("f")
+        await answers(daemon, "f")
+        await trio.sleep(10_000)
+        [base] = (bed.directory / "snapshots" / "base").iterdir()
+        damage(base / "memory")
+        lose_a_clone(daemon, how)
+        await daemon.invoke("f")
+        daemon.function.mute = False
+        await answers(daemon, "f")
+    assert [entry["path"] for entry in bed.said("base.made_again")] == [str(base)]
+    assert len(bed.said("base.made")) == 2
+
+
+async def test_whole_snapshots_are_read_once_and_again_after_a_lost_machine_alone(
+    bed: Bed, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(store, "_prove", lambda snapshot, _: read.append(snapshot.directory))
+    async with bed.daemon() as daemon:
+        await published(daemon)
+    async with bed.daemon() as daemon:
+        for error in ("", "", "its hook raised", "its hook raised", "", "", ""):
+            daemon.function.restore_error = error
+            await daemon.invoke("f:1")
+            await trio.sleep(10_000)
+        assert read == [bed.snapshot("f")]
+        lose_a_clone(daemon, "refused")
+        for _ in range(4):
+            await daemon.invoke("f:1")
+            await trio.sleep(10_000)
+        assert read == 2 * [bed.snapshot("f")]
+    assert bed.said("version.made_again") == []
 
 
 async def test_a_code_disk_that_is_gone_is_made_again_and_the_snapshot_still_fits(

@@ -138,3 +138,18 @@ async def test_what_was_left_behind_is_freed(upgraded: Bed, autojump_clock: Mock
         assert statistics.packages == 2  # of `gone`, and of `broken` before its update
         assert statistics.base_snapshots == 2
     assert len(list((upgraded.directory / "code").glob("*.zip"))) == 3
+
+
+async def test_a_catalog_of_0_1_0_beside_code_of_another_takes_nothing_along(
+    upgraded: Bed, autojump_clock: MockClock
+) -> None:
+    code = upgraded.directory / "code"
+    for path in code.glob("*.zip"):
+        path.unlink()
+    (code / f"{'ab' * 32}.zip").write_bytes(b"somebody's")
+    async with upgraded.daemon() as daemon:
+        await daemon.create("new")
+        await trio.sleep(10_000)
+        assert daemon.core.collector.statistics().packages == 0
+    [kept] = (code / "unknown").iterdir()
+    assert kept.read_bytes() == b"somebody's"

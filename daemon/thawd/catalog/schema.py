@@ -38,6 +38,15 @@ STEPS: Final = (
         PRIMARY KEY (function_name, number)
     ) STRICT, WITHOUT ROWID;
     """,
+    # 2. The zips that some version has had, until they are freed: only those are the collector's. An empty digest says
+    # that the catalog is older than this record (`Catalog.unknown_code`).
+    """
+    CREATE TABLE known_code (
+        sha256 TEXT PRIMARY KEY
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO known_code SELECT DISTINCT code_sha256 FROM versions;
+    INSERT INTO known_code SELECT '' WHERE EXISTS (SELECT 1 FROM numbering);
+    """,
 )
 
 

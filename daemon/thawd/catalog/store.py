@@ -308,6 +308,30 @@ class Catalog:
         """The digest (base64, as `Code.sha256`) of every zip that some version needs."""
         return {digest for (digest,) in self._rows("SELECT DISTINCT code_sha256 FROM versions")}
 
+    def unknown_code(self, found: set[str]) -> set[str]:
+        """Which of these zips, found at a start, no version of this catalog has ever had. Raises `CatalogError`.
+
+        A catalog of 0.1.0 did not write down what its versions had. If it needs one of them, it is taken to have had all.
+        """
+        known = self._known_code()
+        if "" in known:
+            with self._transaction() as database:
+                if known & found:
+                    database.executemany(
+                        "INSERT OR IGNORE INTO known_code VALUES (?)", [(one,) for one in found]
+                    )
+                database.execute("DELETE FROM known_code WHERE sha256 = ''")
+            known = self._known_code()
+        return found - known
+
+    def forget_code(self, digest: str) -> None:
+        """A zip that no version needs any more was removed from disk."""
+        with self._transaction() as database:
+            database.execute(
+                "DELETE FROM known_code WHERE sha256 = ? AND sha256 NOT IN (SELECT code_sha256 FROM versions)",
+                (digest,),
+            )
+
     def statistics(self) -> CatalogStatistics:
         """Figures of this moment."""
         ((functions, versions, pending, size),) = self._rows(
@@ -363,6 +387,9 @@ class Catalog:
         with self._sqlite("read"):
             return self._database.execute(statement, values).fetchall()
 
+    def _known_code(self) -> set[str]:
+        return {digest for (digest,) in self._rows("SELECT sha256 FROM known_code")}
+
     def _current(self, name: str, revision_id: str | None) -> FunctionVersion:
         latest = self.version(name)
         if revision_id is not None and revision_id != latest.revision_id:
@@ -394,6 +421,9 @@ class Catalog:
                 fingerprint,
                 json.dumps(_converter.unstructure(version)),
             ),
+        )
+        self._database.execute(
+            "INSERT OR IGNORE INTO known_code VALUES (?)", (version.code.sha256,)
         )
         self._read[version.function_name, number] = version
 

@@ -6,6 +6,8 @@ digest that was written with it, and made again from the zip if it is missing or
 
 Code comes whole (`add`: what fits into a request of Lambda's API) or in pieces (`receive`). What was received waits as
 `.upload-<hex>` until a function takes it (`adopt`), for an hour, and no longer than this daemon lives.
+
+Packages that the catalog never had lie in `unknown/`: nothing uses or removes them there.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ _log = structlog.get_logger()
 
 _NEW: Final = ".new-"
 _UPLOAD: Final = ".upload-"
+_UNKNOWN: Final = "unknown"
 _KINDS: Final = (".zip", ".disk", ".digest")
 _WRITE: Final = 1 << 20
 """Bytes of an upload that are held until they are written."""
@@ -209,6 +212,28 @@ class BundleStore:
         self._proven.forget(bundle.disk)
         for kind in reversed(_KINDS):
             bundle.zip.with_suffix(kind).unlink(missing_ok=True)
+
+    @property
+    def unknown(self) -> Path:
+        """Where packages are that were set aside."""
+        return self.directory / _UNKNOWN
+
+    def set_aside(self, code_sha256: str) -> None:
+        """Move a package that nobody knows to where nothing uses or removes it. Raises `OSError`."""
+        self.unknown.mkdir(mode=0o700, exist_ok=True)
+        self._proven.forget(self._bundle(_hexadecimal(code_sha256)).disk)
+        self._move(code_sha256, self.directory, self.unknown)
+
+    def take_back(self, code_sha256: str) -> bool:
+        """Move a package back that was set aside; False when it was not. Raises `OSError`."""
+        return self._move(code_sha256, self.unknown, self.directory)
+
+    def _move(self, code_sha256: str, source: Path, target: Path) -> bool:
+        files = [source / (_hexadecimal(code_sha256) + kind) for kind in _KINDS]
+        found = [file for file in files if file.exists()]
+        for file in found:
+            file.rename(target / file.name)
+        return bool(found)
 
     def _bundle(self, hexadecimal: str) -> Bundle:
         zip_path = self.directory / f"{hexadecimal}.zip"

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from thawd.errors import SnapshotError
+from thawd.errors import EngineError, GuestError, SnapshotError
+from thawd.guest.failures import InitFailure, RestoreFailure, RuntimeExited
 from thawd.logs.book import EnvironmentLog, LogBook, new_stream_name
 from thawd.snapshots.base import BaseSnapshots, guest_memory_mib
 
-from .limits import RESTORE_LIMIT_S
+from .limits import RESTORE_LIMIT_S, InitTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
     from uuid import UUID
 
@@ -61,6 +62,22 @@ class Host:
         book = self.logs if kept else None
         return EnvironmentLog(book, version.function_name, version.version, stream)
 
+    @contextmanager
+    def doubting(self, snapshot: Path) -> Iterator[None]:
+        """The scope of a start from this snapshot. If it fails, the snapshot is proved again before its next use.
+
+        A file may be damaged after it was proved. Then the engine refuses to load it, the machine dies, or its guest says
+        nothing or nonsense. What the function itself failed at says nothing about the snapshot, and would cost a look at
+        each start.
+        """
+        try:
+            yield
+        except (InitFailure, InitTimeout, RestoreFailure, RuntimeExited):
+            raise
+        except (EngineError, GuestError):
+            self.snapshots.doubt(snapshot)
+            raise
+
     async def ensure_base(self, version: FunctionVersion) -> Snapshot:
         """The base snapshot this version starts from, made now if need be.
 
@@ -78,7 +95,9 @@ class Host:
         scratch: Path | None = None,
         generation: UUID | None = None,
     ) -> AsyncIterator[Machine]:
-        """A clone of the base snapshot, paused. One that the engine refuses is made again, once.
+        """A clone of the base snapshot, paused. A base that the engine refuses is made again, once.
+
+        What goes wrong in this scope makes the base doubtful (`doubting`).
 
         Arguments as of `Engine.restore`. Raises `ImageError`, `EngineError`, `GuestError`, `SnapshotError`.
         """
@@ -86,6 +105,7 @@ class Host:
 
             async def restore() -> Machine:
                 base = await self.ensure_base(version)
+                stack.enter_context(self.doubting(base.directory))
                 scope = self.engine.restore(base, code=code, scratch=scratch, generation=generation)
                 try:
                     return await stack.enter_async_context(scope)

@@ -60,40 +60,43 @@ async def restored(
         image_digest = host.images.find(version.runtime).digest
     log.write(restore_start_line(host.runtime_version(version, image_digest)), at_s=time.time())
     began = trio.current_time()
-    async with (
-        host.engine.restore(snapshot, code=disk.path, generation=generation_id) as machine,
-        open_session(machine.channel(), on_log=listener or into(log)) as session,
-    ):
-        await machine.resume()
-        request = wire.Restore(
-            generation=generation,
-            clock_ns=time.time_ns(),
-            entropy=identity.entropy,
-            hostname=identity.hostname,
-            machine_id=identity.machine_id,
-            boot_id=identity.boot_id,
-            credentials=identity.credentials,
-            restore_limit_ms=round(host.restore_limit_s * 1e3),
-            reseed_kernel=reseed_kernel,
-        )
-        answer = await _wake(session, request, limit_s=host.restore_limit_s, log=log, began=began)
-        yield Environment(
-            id=identity.id,
-            generation=generation,
-            version=version,
-            machine=machine,
-            session=session,
-            log=log,
-            start=Start(
-                how="restore",
-                took_ms=(trio.current_time() - began) * 1e3,
-                runtime_ms=answer.runtime_us / 1e3,
-                steps_us=answer.steps,
-                engine_ms=dict(machine.timings_ms),
-                report=answer.report,
-                clock_off_ms=answer.clock_off_ms,
-            ),
-        )
+    with host.doubting(snapshot.directory):
+        async with (
+            host.engine.restore(snapshot, code=disk.path, generation=generation_id) as machine,
+            open_session(machine.channel(), on_log=listener or into(log)) as session,
+        ):
+            await machine.resume()
+            request = wire.Restore(
+                generation=generation,
+                clock_ns=time.time_ns(),
+                entropy=identity.entropy,
+                hostname=identity.hostname,
+                machine_id=identity.machine_id,
+                boot_id=identity.boot_id,
+                credentials=identity.credentials,
+                restore_limit_ms=round(host.restore_limit_s * 1e3),
+                reseed_kernel=reseed_kernel,
+            )
+            answer = await _wake(
+                session, request, limit_s=host.restore_limit_s, log=log, began=began
+            )
+            yield Environment(
+                id=identity.id,
+                generation=generation,
+                version=version,
+                machine=machine,
+                session=session,
+                log=log,
+                start=Start(
+                    how="restore",
+                    took_ms=(trio.current_time() - began) * 1e3,
+                    runtime_ms=answer.runtime_us / 1e3,
+                    steps_us=answer.steps,
+                    engine_ms=dict(machine.timings_ms),
+                    report=answer.report,
+                    clock_off_ms=answer.clock_off_ms,
+                ),
+            )
 
 
 async def _wake(

@@ -9,8 +9,8 @@ Layout, under the state directory::
 
 A snapshot is written into a `.new-` directory, its manifest (with the digests of both files) last, everything synced,
 then the directory is renamed. The catalog's row comes after that. Digests are checked when a snapshot is first used
-after a start of the daemon. Reading the memory file also brings it into the page cache, which the restore that follows
-needs.
+after a start of the daemon, and after a machine of it failed (`doubt`). Reading the memory file also brings it into the
+page cache, which the restore that follows needs.
 
 A snapshot is never the only copy of anything: one that is refused here is made again from the function's code or the image.
 """
@@ -155,7 +155,7 @@ class SnapshotStore:
         return manifest
 
     async def load(self, path: Path, *, code_disk: str = "") -> Loaded:
-        """A snapshot ready to be restored; its digests are checked the first time.
+        """A snapshot ready to be restored; its digests are checked the first time, and once it was doubted.
 
         `code_disk` is the digest of the code disk that its clones will have: the guest remembers parts of the one it was
         snapshotted with, so it has to be the same. Raises `SnapshotError`.
@@ -175,6 +175,10 @@ class SnapshotStore:
     def exists(self, path: Path) -> bool:
         """Whether a complete snapshot is at this path."""
         return (path / _MANIFEST).exists()
+
+    def doubt(self, path: Path) -> None:
+        """A machine of this snapshot failed: its digests are checked again before it is next used."""
+        self._proven.forget(path)
 
     def remove(self, path: Path) -> None:
         """Remove a snapshot: renamed away first, so that it is whole or gone. Running clones keep their files.
