@@ -14,7 +14,6 @@ import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-import cattrs
 import structlog
 import trio
 from attrs import define, field
@@ -52,7 +51,7 @@ def reading_ours() -> Iterator[None]:
         AttributeError,
         ArithmeticError,
         RecursionError,
-        cattrs.BaseValidationError,
+        ExceptionGroup,  # of cattrs: what does not fit a class
     ) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from error
 
