@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(900)
 HERE = Path(__file__).parent
 SUITE = [HERE / "test_engine_conformance.py", HERE / "test_qemu.py"]
 _spec = importlib.util.spec_from_file_location("nested_build", HERE / "nested" / "build.py")
@@ -32,7 +33,7 @@ def test_the_conformance_suite_passes_on_qemu_10_by_emulation(images):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=800,
     )
 
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
