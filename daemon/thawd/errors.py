@@ -11,10 +11,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def make_room(path: Path) -> str:
+    """The way out where the file system of this path is full."""
+    return f"Make room on the file system of {path} (`df -h {path}`), and try again"
+
+
+def is_no_room(error: BaseException | None) -> bool:
+    """Whether an error says that a disk, or somebody's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
 def room_on(path: Path, error: OSError) -> str:
     """The way out of an error that says that a disk is full; nothing for any other."""
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return f"Make room on the file system of {path}, and try again" if full else ""
+    return make_room(path) if is_no_room(error) else ""
 
 
 class ThawError(Exception):

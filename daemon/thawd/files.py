@@ -6,7 +6,6 @@ so that a later start can tell whether they are as they were written.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
@@ -18,7 +17,7 @@ import structlog
 import trio
 from attrs import define, field
 
-from .errors import EngineError
+from .errors import EngineError, is_no_room, make_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -172,7 +171,7 @@ def require_room(path: Path, needed: int) -> None:
             raise EngineError(
                 f"there is no space left on the file system of {path}: {free >> 20} MiB are free, and about "
                 f"{needed >> 20} MiB are needed",
-                hint=_make_room(path),
+                hint=make_room(path),
             )
 
 
@@ -185,19 +184,11 @@ def telling_a_full_disk(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (EngineError, trio.TooSlowError) as error:
-        if not is_full(path):
+    except (EngineError, OSError, trio.TooSlowError) as error:
+        said = error if isinstance(error, OSError) else error.__cause__
+        silent = not isinstance(error, OSError) and is_full(path)
+        if not (silent or is_no_room(said)):
             raise
         raise EngineError(
-            f"there is no space left on the file system of {path}", hint=_make_room(path)
+            f"there is no space left on the file system of {path}", hint=make_room(path)
         ) from error
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise EngineError(
-            f"there is no space left on the file system of {path}", hint=_make_room(path)
-        ) from error
-
-
-def _make_room(path: Path) -> str:
-    return f"Make room there (`df -h {path}`), and try again"

@@ -122,6 +122,26 @@ class Runtime:
 THAW = agent_side.thaw(1, 0, b"\x5a" * 64)
 
 
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ({"trace": True}, True),
+        ({"trace": True, "skip_fixers": ["*"]}, False),
+        ({"trace": False}, False),
+    ],
+)
+def test_what_every_clone_shares_is_told_to_who_asks_and_not_at_each_publish(tmp_path, start, said):
+    with Runtime(tmp_path, "", start=start) as runtime:
+        kind = None
+        while kind != agent_side.FROZEN:
+            data = runtime.agent.recv(1 << 18)
+            kind, flags, body = agent_side.split(data)
+        notes = agent_side.report(flags, body)["notes"]
+
+    assert any(note.startswith("the secret of hash()") for note in notes) == said
+    assert any(note.startswith("the addresses of code") for note in notes) == said
+
+
 def test_hooks_run_inside_ours_and_are_timed(tmp_path):
     """freeze() is last before the snapshot, thaw() first after it, and the reports carry every hook's time."""
     with Runtime(tmp_path, FUNCTION, start={"skip_fixers": [], "trace": False}) as runtime:

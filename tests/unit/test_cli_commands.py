@@ -36,6 +36,7 @@ class FakeDaemon:
     pending_polls: int = 0
     """How often a new version says Pending before it settles."""
     fail_publish: bool = False
+    reason_code: str = "FunctionError"
     why: str = ""
     """Follows Lambda's sentence in the StateReason of a version that fails."""
     answer: tuple = (200, {}, b'{"ok": true}')
@@ -145,7 +146,7 @@ class FakeDaemon:
         elif self.fail_publish:
             version.update(
                 State="Failed",
-                StateReasonCode="FunctionError",
+                StateReasonCode=self.reason_code,
                 StateReason=f"An error occurred during function initialization.{self.why}",
             )
         else:
@@ -392,6 +393,25 @@ class TestPublish:
             "Correct it and publish again: thaw publish hello --code PATH\n"
         )
         assert hello.requests[-1][2] == {"lines": "20", "follow": "false", "version": "1"}
+
+    def test_a_handler_that_is_not_found_may_be_named_wrongly(self, hello, thaw):
+        hello.fail_publish = True
+        hello.why = " Runtime.HandlerNotFound: Handler 'x' missing on module 'app'"
+        _, _, err = thaw("publish", "hello")
+
+        assert err.splitlines()[-1] == (
+            "If the handler's name is wrong: thaw function update hello --handler HANDLER; thaw publish hello. "
+            "If the code is: thaw publish hello --code PATH"
+        )
+
+    def test_what_is_not_the_codes_fault_does_not_ask_for_other_code(self, hello, thaw):
+        hello.fail_publish = True
+        hello.reason_code = "InternalError"
+        hello.log = [{"message": "INIT_START Runtime Version: x"}]
+        _, _, err = thaw("publish", "hello")
+
+        assert "Its initialisation said" not in err
+        assert err.splitlines()[-1] == "When that is put right, publish again: thaw publish hello"
 
     def test_of_a_log_whose_messages_are_tracebacks_the_last_lines_are_shown(self, hello, thaw):
         hello.fail_publish = True

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from .client import Client
     from .terminal import Terminal
 
+_FUNCTIONS_FAULT: Final = "FunctionError"
+"""Begins the StateReasonCode of a version whose own code failed."""
+_HANDLERS_FAULT: Final = (
+    "Runtime.HandlerNotFound",
+    "Runtime.ImportModuleError",
+    "Runtime.MalformedHandlerName",
+)
 LOG_LINES: Final = 20
 """Lines of the initialisation's log shown with a failure: a traceback, and what was printed before it."""
 
@@ -68,7 +75,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         terminal.note(f"thaw: note: {note}")
     if reason:
         terminal.note(f"thaw: {name}:{version}: {reason}")
-        if log and not terminal.json:
+        ours = not str(published.get("StateReasonCode", "")).startswith(_FUNCTIONS_FAULT)
+        if log and not terminal.json and not ours:
             terminal.note("Its initialisation said:")
             lines = _lines(log)
             for line in lines[-LOG_LINES:]:
@@ -77,9 +85,21 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
                 terminal.note(f"  All of it: thaw logs {name}:{version}")
         if hint := network_hint(reason, *(str(entry.get("message", "")) for entry in log)):
             terminal.note(hint)
-        terminal.note(f"Correct it and publish again: thaw publish {name} --code PATH")
+        terminal.note(_way_out(name, reason, ours=ours))
         return Exit.NO
     return Exit.OK
+
+
+def _way_out(name: str, reason: str, *, ours: bool) -> str:
+    """What to do about a version that failed; `ours`: its code is not to blame."""
+    if ours:
+        return f"When that is put right, publish again: thaw publish {name}"
+    if any(error in reason for error in _HANDLERS_FAULT):
+        return (
+            f"If the handler's name is wrong: thaw function update {name} --handler HANDLER; thaw publish {name}. "
+            f"If the code is: thaw publish {name} --code PATH"
+        )
+    return f"Correct it and publish again: thaw publish {name} --code PATH"
 
 
 def _notes(log: list[dict[str, Any]]) -> list[str]:

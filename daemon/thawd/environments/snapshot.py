@@ -68,7 +68,7 @@ async def take_snapshot(
     image = host.images.find(version.runtime)
     log = host.open_log(version, kept=listener is None)
     log.write(init_start_line(host.runtime_version(version, image.digest)), at_s=time.time())
-    with telling_a_full_disk(scratch):
+    with telling_a_full_disk(host.snapshots.directory):
         target = scratch / "snapshot"
         target.mkdir(mode=0o700)
         async with (
@@ -84,13 +84,13 @@ async def take_snapshot(
             )
             limit_s = max(SNAPSTART_INIT_LIMIT_S, float(version.timeout_s))
             # Inside too: when the machine is gone, so is the file that filled the disk.
-            with telling_a_full_disk(scratch):
+            with telling_a_full_disk(host.snapshots.directory):
                 ready = await run_init(session, request, limit_s=limit_s, log=log)
             if not isinstance(ready, wire.SnapshotReady):
                 raise GuestError("the guest agent did not make itself ready for a snapshot")
             if image.must_report and not ready.report:
                 raise InitFailure(_early(image.must_report))
-            with telling_a_full_disk(scratch):
+            with telling_a_full_disk(host.snapshots.directory):
                 made = await machine.snapshot(target)
     taken = Taken(snapshot=made, ready=ready, image_digest=image.digest, code_disk=disk.digest)
     for note in taken.notes:

@@ -128,7 +128,7 @@ class BaseSnapshots:
                     )
                     continue
                 about = {"kind": "base", "image": image.digest, "runtime": image.runtime}
-                with telling_a_full_disk(scratch):
+                with telling_a_full_disk(self._store.directory):
                     snapshot = await self._store.commit(made, path, about=about)
             boot_ms = round((trio.current_time() - started) * 1e3, 1)
             _log.info("base.made", memory_mib=spec.memory_mib, took_ms=boot_ms, attempts=attempt)
@@ -143,7 +143,7 @@ class BaseSnapshots:
     ) -> Snapshot:
         """Boot a guest once and save it. Raises `EngineError`, `GuestError`, `trio.TooSlowError`."""
         target = scratch / "snapshot"
-        with telling_a_full_disk(scratch):
+        with telling_a_full_disk(self._store.directory):
             target.mkdir(mode=0o700)
             async with (
                 self._engine.boot(spec, code=self._placeholder, scratch=scratch) as machine,
@@ -151,13 +151,16 @@ class BaseSnapshots:
             ):
                 try:
                     # Inside too: when the machine is gone, so is the file that filled the disk.
-                    with telling_a_full_disk(scratch), trio.fail_after(self._boot_deadline_s):
+                    with (
+                        telling_a_full_disk(self._store.directory),
+                        trio.fail_after(self._boot_deadline_s),
+                    ):
                         await session.hello()
                         # One exchange warms the agent's own paths before they are frozen for all clones.
                         await session.ping(b"warm")
                 finally:
                     keep_console(machine.console_tail())
-                with telling_a_full_disk(scratch):
+                with telling_a_full_disk(self._store.directory):
                     return await machine.snapshot(target)
 
     def _make_placeholder(self) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final
 
-from thaw_runtime import plain, protocol
+from thaw_runtime import leftovers, plain, protocol
 from thaw_runtime.draw import Draw
 from thaw_runtime.gate import Gate
 from thaw_runtime.registry import Registry, ThawFailed
@@ -150,7 +150,10 @@ class Session:
         return type(hook) is MethodType and hook.__self__ is self
 
     def _report(self, kind: int, hooks: list[dict[str, Any]]) -> bytes:
-        recorded = self._recorder.diagnosis.notes() if self._recorder is not None else ()
+        recorded: list[str] = []
+        if self._recorder is not None:
+            recorded += self._recorder.diagnosis.notes()
+            recorded += () if self._registry.is_off else leftovers.SHARED_BY_ALL
         return protocol.report(
             kind,
             self.elapsed_us,

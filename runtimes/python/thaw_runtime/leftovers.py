@@ -26,6 +26,7 @@ SHARED_BY_ALL: Final = (
     "the secret of hash(), and so the order of sets of strings, is the same in every clone",
     "the addresses of code and objects are the same in every clone: publish again from time to time",
 )
+"""What is true of each function: for who asks what clones share (`thaw check`), not for each publish."""
 
 _MOST: Final = 40
 """Globals that the report names."""
@@ -42,7 +43,7 @@ def notes(bundle: Bundle, diagnosis: Diagnosis, fixed: Iterable[str] = ()) -> li
         cached_values(bundle, diagnosis, found)
     with diagnosis.guard():
         found += fork_handlers(fixed)
-    return [*found, *SHARED_BY_ALL]
+    return found
 
 
 def cached_values(bundle: Bundle, diagnosis: Diagnosis, found: list[str]) -> None:
