@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
+from cloning import clone, shared
 
 LIBRARIES = {
     "aiohttp": "aiohttp",
@@ -39,17 +36,6 @@ KERNEL = {
 """Sources that ask the kernel at every call; the bed's clones share one kernel."""
 
 
-def shared(clones: list[dict], name: str) -> set[str]:
-    """Values of one source that two clones both gave."""
-    seen: set[str] = set()
-    twice: set[str] = set()
-    for said in clones:
-        values = {json.dumps(value) for value in said[name]}
-        twice |= values & seen
-        seen |= values
-    return twice
-
-
 def need(library: str) -> None:
     """Skip by name; nothing is imported into the test's own process."""
     if importlib.util.find_spec(library.partition(".")[0]) is None:
@@ -57,11 +43,11 @@ def need(library: str) -> None:
 
 
 @pytest.mark.parametrize(("module", "library"), LIBRARIES.items())
-def test_clones_share_nothing_but_what_is_kept(clone, module, library):
+def test_clones_share_nothing_but_what_is_kept(module, library):
     """Every source of the library that a fixer claims differs in every clone; explicit seeds go on alike."""
     need(library)
 
-    result = clone(HERE / f"sources_{module}.py")
+    result = clone(module)
     clones = result["clones"]
 
     assert set() == {n for n in clones[0] if not n.startswith("kept: ") and shared(clones, n)}
@@ -72,22 +58,21 @@ def test_clones_share_nothing_but_what_is_kept(clone, module, library):
 
 
 @pytest.mark.parametrize(("module", "library"), LIBRARIES.items())
-def test_without_fixers_they_do(clone, module, library):
+def test_without_fixers_they_do(module, library):
     """The test above can fail: everything but the kernel's own repeats when nothing renews it."""
     need(library)
 
-    clones = clone(HERE / f"sources_{module}.py", "--off")["clones"]
+    clones = clone(module, "--off")["clones"]
 
     assert KERNEL & set(clones[0]) == {n for n in clones[0] if not shared(clones, n)}
 
 
-def test_a_copy_that_exports_nothing_is_found_by_structure(clone):
+def test_a_copy_that_exports_nothing_is_found_by_structure():
     """With its own fixer left out, cryptography's static OpenSSL is one that only its memory gives away."""
     need("cryptography")
 
-    sources = HERE / "sources_hidden_openssl.py"
-    clones = clone(sources, "--skip", "cryptography")["clones"]
-    without = clone(sources, "--off")["clones"]
+    clones = clone("hidden_openssl", "--skip", "cryptography")["clones"]
+    without = clone("hidden_openssl", "--off")["clones"]
 
     assert set() == {name for name in clones[0] if shared(clones, name)}
     assert set(without[0]) == {name for name in without[0] if shared(without, name)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from engine_bed import (  # noqa: F401  fixtures
     spec,
     template,
 )
-from live import FUNCTIONS, Daemon, create, publish
+from live import EMULATED, Daemon, publish_everything, running
 
 from thawd.images.store import ImageStore
 
@@ -55,19 +54,12 @@ def daemon(
     images: Path, tcp_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Daemon]:
     """A running daemon, its pools as by default. At the end it must leave nothing."""
-    with tempfile.TemporaryDirectory(prefix="thaw-test-") as folder:
-        runtime = Path(folder) / "r"
-        settings = (
-            'engine = "qemu-tcg"\n'
-            f'listen = ["unix:{runtime}/thawd.sock", "tcp:127.0.0.1:{tcp_port}"]\n'
-            "[limits]\nrestore_limit_s = 8\n"
-        )
-        daemon = Daemon(tmp_path_factory.mktemp("state"), runtime, images, settings)
-        daemon.start()
-        try:
-            yield daemon
-        finally:
-            daemon.stop()
+    settings = (
+        f'{EMULATED}listen = ["unix:{{runtime}}/thawd.sock", "tcp:127.0.0.1:{tcp_port}"]\n'
+        "[limits]\nrestore_limit_s = 8\n"
+    )
+    with running(tmp_path_factory.mktemp("state"), images, settings) as daemon:
+        yield daemon
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +69,7 @@ def client(daemon: Daemon) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def everything(client: Client) -> str:
+def everything(daemon: Daemon) -> str:
     """The function that does what its event says, published as version 1."""
-    create(client, "everything", FUNCTIONS / "everything")
-    published = publish(client, "everything")
-    assert published["State"] == "Active", published["StateReason"]
+    publish_everything(daemon, "everything")
     return "everything"

@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from attrs import define, field
@@ -19,6 +21,10 @@ from thawd.cli.client import Client, check_socket
 from thawd.cli.packing import bundle
 from thawd.errors import DaemonUnreachable
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EMULATED = 'engine = "qemu-tcg"\n'
 FUNCTIONS = Path(__file__).parent / "functions"
 
 
@@ -147,6 +153,31 @@ class Daemon:
         ) as http:
             figures: dict[str, Any] = http.get("/thaw/v1/statistics").json()
             return figures
+
+
+@contextmanager
+def running(state: Path, images: Path, settings: str = EMULATED) -> Iterator[Daemon]:
+    """A daemon that runs; at the end it must leave nothing. `{runtime}` in settings stands for its runtime directory.
+
+    That one is short, because a socket's path has a limit.
+    """
+    with tempfile.TemporaryDirectory(prefix="thaw-test-") as folder:
+        runtime = Path(folder) / "r"
+        daemon = Daemon(state, runtime, images, settings.replace("{runtime}", str(runtime)))
+        daemon.start()
+        try:
+            yield daemon
+        finally:
+            daemon.stop()
+
+
+def publish_everything(daemon: Daemon, *names: str) -> None:
+    """Functions of these names that do what their event says, each published as version 1."""
+    with daemon.client() as client:
+        for name in names:
+            create(client, name, FUNCTIONS / "everything")
+            published = publish(client, name)
+            assert published["State"] == "Active", published["StateReason"]
 
 
 def create(

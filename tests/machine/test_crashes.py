@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import socket
-import tempfile
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from live import (
-    FUNCTIONS,
     Daemon,
     alive,
     call,
-    create,
     failed,
     kill_machine,
     last_log,
     publish,
+    publish_everything,
+    running,
     wait_until,
 )
 
@@ -27,20 +25,15 @@ from thawd.cli.client import DaemonRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
 def mortal(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon that tests may kill, with a published function."""
-    with tempfile.TemporaryDirectory(prefix="thaw-test-") as runtime:
-        state = tmp_path_factory.mktemp("mortal")
-        daemon = Daemon(state, Path(runtime) / "r", images, 'engine = "qemu-tcg"\n')
-        daemon.start()
-        with daemon.client() as client:
-            create(client, "f", FUNCTIONS / "everything")
-            assert publish(client, "f")["State"] == "Active"
+    with running(tmp_path_factory.mktemp("mortal"), images) as daemon:
+        publish_everything(daemon, "f")
         yield daemon
-        daemon.stop()
 
 
 def in_background(daemon: Daemon, **event: object) -> threading.Thread:

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import define, field
-from live import FUNCTIONS, Daemon, call, create, publish
+from live import Daemon, call, publish_everything, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 ACTIVE, RESTORING = ("Active", None), ("Pending", "Restoring")
 
@@ -27,15 +26,9 @@ ACTIVE, RESTORING = ("Active", None), ("Pending", "Restoring")
 @pytest.fixture(scope="module")
 def lasting(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon with a published function, whose files tests damage between two starts."""
-    with tempfile.TemporaryDirectory(prefix="thaw-test-") as runtime:
-        state = tmp_path_factory.mktemp("lasting")
-        daemon = Daemon(state, Path(runtime) / "r", images, 'engine = "qemu-tcg"\n')
-        daemon.start()
-        with daemon.client() as client:
-            create(client, "f", FUNCTIONS / "everything")
-            assert publish(client, "f")["State"] == "Active"
+    with running(tmp_path_factory.mktemp("lasting"), images) as daemon:
+        publish_everything(daemon, "f")
         yield daemon
-        daemon.stop()
 
 
 def snapshot(state: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +13,7 @@ import dotnet_bed as bed
 import pytest
 import thaw_dotnet_assemblies as assemblies
 import trio
-from live import Daemon, call, create, last_log, publish
+from live import EMULATED, Daemon, call, create, last_log, publish, running
 
 from thawd.images.store import ImageStore
 
@@ -63,14 +62,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
                 await ImageStore(IMAGES).ensure(runtime)
 
     trio.run(ensure)
-    with tempfile.TemporaryDirectory(prefix="thaw-test-") as folder:
-        settings = 'engine = "qemu-tcg"\n[limits]\nrestore_limit_s = 15\n'
-        daemon = Daemon(tmp_path_factory.mktemp("state"), Path(folder) / "r", IMAGES, settings)
-        daemon.start()
-        try:
-            yield daemon
-        finally:
-            daemon.stop()
+    settings = f"{EMULATED}[limits]\nrestore_limit_s = 15\n"
+    with running(tmp_path_factory.mktemp("state"), IMAGES, settings) as daemon:
+        yield daemon
 
 
 @pytest.fixture(scope="module")

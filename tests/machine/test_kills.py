@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from kill_bed import KINDS, Load
-from live import Daemon
+from live import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # What httpx leaves unclosed when nobody listens, which after a kill is so.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -26,15 +25,12 @@ SEED = int(os.environ.get("THAW_KILLS_SEED", "0"))
 @pytest.fixture
 def load(images: Path, tmp_path: Path) -> Iterator[Load]:
     """A daemon as configured by default, under a load, that is to be killed. At the end it must leave nothing."""
-    with tempfile.TemporaryDirectory(prefix="thaw-test-") as folder:
-        daemon = Daemon(tmp_path, Path(folder) / "r", images, 'engine = "qemu-tcg"\n')
-        daemon.start()
+    with running(tmp_path, images) as daemon:
         try:
             yield Load(daemon, random.Random(SEED))
         finally:
             # Shown where a test failed; the file goes with the folder.
             print(daemon.log[-20_000:])
-            daemon.stop()
 
 
 def kill_and_check(load: Load, kills: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from live import Daemon, create, publish
+from live import create, publish, running
 
 from thawd import runtimes
 from thawd.images.store import ImageStore
@@ -35,15 +34,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(runtimes.DIRECTORIES, str(LANGUAGES))
         trio.run(ensure)
-        with tempfile.TemporaryDirectory(prefix="thaw-test-") as folder:
-            state = tmp_path_factory.mktemp("state")
-            daemon = Daemon(state, Path(folder) / "r", IMAGES, 'engine = "qemu-tcg"\n')
-            daemon.start()
-            try:
-                with daemon.client() as client:
-                    yield client
-            finally:
-                daemon.stop()
+        with (
+            running(tmp_path_factory.mktemp("state"), IMAGES) as daemon,
+            daemon.client() as client,
+        ):
+            yield client
 
 
 def code() -> bytes:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from live import FUNCTIONS, Daemon, call, create, publish
+from live import FUNCTIONS, call, create, publish, running
 
 from thawd import runtimes
 from thawd.images.store import ImageStore
@@ -41,15 +40,9 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def client(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with tempfile.TemporaryDirectory(prefix="thaw-test-") as folder:
-        state = tmp_path_factory.mktemp(f"state-{runtime}")
-        daemon = Daemon(state, Path(folder) / "r", IMAGES, 'engine = "qemu-tcg"\n')
-        daemon.start()
-        try:
-            with daemon.client() as client:
-                yield client
-        finally:
-            daemon.stop()
+    state = tmp_path_factory.mktemp(f"state-{runtime}")
+    with running(state, IMAGES) as daemon, daemon.client() as client:
+        yield client
 
 
 def asked_of_a_clone(client: Client, name: str, do: str) -> Any:

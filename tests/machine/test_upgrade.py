@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from shutil import copytree
 
-from live import Daemon, call, wait_until
+from live import call, running, wait_until
 
 BEFORE = Path(__file__).parents[1] / "fixtures" / "0.1.0"
 PLACES = ("state_directory", "runtime_directory", "images_directory", "listen")
@@ -17,17 +16,13 @@ def test_a_state_directory_of_0_1_0_serves_its_versions_again(images: Path, tmp_
     copytree(BEFORE / "state", state)
     lines = (BEFORE / "thawd.toml").read_text().splitlines(keepends=True)
     settings = "".join(line for line in lines if not line.startswith(PLACES))
-    with tempfile.TemporaryDirectory(prefix="thaw-test-") as runtime:
-        daemon = Daemon(state, Path(runtime) / "r", images, settings).start()
-        try:
-            with daemon.client() as client:
-                wait_until(
-                    lambda: client.get_configuration("hello", "1")["State"] == "Active",
-                    seconds=150,
-                    what="the version is made again",
-                )
-                assert call(client, "hello", a=1) == {"event": {"a": 1}, "version": "1"}
-                assert client.get_configuration("broken", "1")["State"] == "Failed"
-            assert "version.made_again" in daemon.log
-        finally:
-            daemon.stop()
+    with running(state, images, settings) as daemon:
+        with daemon.client() as client:
+            wait_until(
+                lambda: client.get_configuration("hello", "1")["State"] == "Active",
+                seconds=150,
+                what="the version is made again",
+            )
+            assert call(client, "hello", a=1) == {"event": {"a": 1}, "version": "1"}
+            assert client.get_configuration("broken", "1")["State"] == "Failed"
+        assert "version.made_again" in daemon.log

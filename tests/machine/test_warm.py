@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from live import FUNCTIONS, Daemon, call, create, publish, wait_until
+from live import EMULATED, Daemon, call, publish_everything, running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from thawd.cli.client import Client
 
@@ -20,21 +19,14 @@ INVOCATIONS = 8
 @pytest.fixture(scope="module")
 def small(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon with two published functions, whose number of machines each test sets."""
-    with tempfile.TemporaryDirectory(prefix="thaw-test-") as runtime:
-        state = tmp_path_factory.mktemp("small")
-        daemon = Daemon(state, Path(runtime) / "r", images, 'engine = "qemu-tcg"\n')
-        daemon.start()
-        with daemon.client() as client:
-            for name in ("one", "two"):
-                create(client, name, FUNCTIONS / "everything")
-                assert publish(client, name)["State"] == "Active"
+    with running(tmp_path_factory.mktemp("small"), images) as daemon:
+        publish_everything(daemon, "one", "two")
         yield daemon
-        daemon.stop()
 
 
 def limited(daemon: Daemon, machines: int) -> Daemon:
     daemon.stop()
-    daemon.settings = f'engine = "qemu-tcg"\n[pool]\nmax_machines = {machines}\n'
+    daemon.settings = f"{EMULATED}[pool]\nmax_machines = {machines}\n"
     return daemon.start()
 
 
