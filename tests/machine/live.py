@@ -240,5 +240,19 @@ def last_log(client: Client, name: str, version: str = "1") -> list[str]:
     return [entry["message"] for entry in entries if not asked or entry["stream"] in asked]
 
 
+def machine_asked_last(client: Client, name: str, version: str = "1") -> str:
+    """The log stream of the machine that had a version's last invocation, once that invocation is over."""
+    stream = ""
+
+    def is_over() -> bool:
+        nonlocal stream
+        entries = list(client.logs(name, version=version, lines=100))
+        stream = [e["stream"] for e in entries if e["message"].startswith("START ")][-1]
+        return [e["message"] for e in entries if e["stream"] == stream][-1].startswith("REPORT ")
+
+    wait_until(is_over, what="REPORT")
+    return stream
+
+
 def kill_machine(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)

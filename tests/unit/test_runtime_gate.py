@@ -50,6 +50,21 @@ def test_a_thread_stops_at_its_next_line_and_goes_on_when_the_gate_opens() -> No
     assert all(sys.monitoring.get_tool(number) is None for number in range(6))
 
 
+def test_a_gate_that_is_opened_twice_raises_nothing_into_a_thread_that_passes() -> None:
+    """Each that passes takes the lock for a moment: the second opening must not take that for a closed gate."""
+    spinner = Spinner()
+    spinner.start()
+    gate = Gate()
+    gate.close()
+    gate.open()
+
+    with gate._lock:  # a thread passes
+        gate.open()
+
+    spinner.go_on = False
+    spinner.join(10)
+
+
 def test_without_other_threads_nothing_is_watched() -> None:
     gate = Gate()
     if threading.active_count() > 1:

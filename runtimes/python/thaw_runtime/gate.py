@@ -38,6 +38,7 @@ class Gate:
     def __init__(self) -> None:
         self._tools: list[int] = []
         self._lock: LockType = allocate_lock()
+        self._closed = False
         self._others: set[int] = set()
         self._codes: list[CodeType] = []
         self._renew: Callable[[], None] | None = None
@@ -58,6 +59,7 @@ class Gate:
         if tool is None:
             return
         self._lock.acquire()
+        self._closed = True
         ours, lock, end = get_ident(), self._lock, time.monotonic() + _LONGEST_S
 
         def stop(*_: object) -> None:
@@ -68,7 +70,7 @@ class Gate:
 
         def stop_at_start(*_: object) -> object:
             ident = get_ident()
-            if not lock.locked() and (ident == ours or ident not in self._others):
+            if not self._closed and (ident == ours or ident not in self._others):
                 return (
                     _monitoring.DISABLE
                 )  # this function, for good: what is called often costs nothing
@@ -87,8 +89,11 @@ class Gate:
             self._watch(tool, ours)
 
     def open(self, renew: Callable[[], None] | None = None) -> None:
-        """Let them run; with `close(per_thread=True)` each calls `renew` first. It must not raise."""
-        if not self._lock.locked():
+        """Let them run; with `close(per_thread=True)` each calls `renew` first. It must not raise.
+
+        Does nothing where it is open. The lock cannot tell: each thread that passes holds it for a moment.
+        """
+        if not self._closed:
             return
         self._renew = renew
         if renew is None:
@@ -97,6 +102,7 @@ class Gate:
             _monitoring.set_events(self._tools[0], sum(_starts()))
         else:
             self._remove()
+        self._closed = False
         self._lock.release()
 
     def _watch(self, tool: int, ours: int) -> None:
