@@ -102,9 +102,7 @@ def test_a_generator_of_the_class_goes_on_with_another_state_in_each_clone(start
     assert reply(machine, {})[0] is wire.Kind.RESPONSE
 
 
-@pytest.mark.parametrize(
-    ("handler", "result"), [("Async", "FSharpAsync"), ("Value", "ValueTask")]
-)
+@pytest.mark.parametrize(("handler", "result"), [("Async", "FSharpAsync"), ("Value", "ValueTask")])
 def test_a_handler_that_nobody_waits_for_is_named_in_the_publish_note(start, handler, result):
     notes = frozen(start(f"Handlers::{handler}", "snap-start", hooked=True)).report["notes"]
 
