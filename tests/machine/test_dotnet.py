@@ -38,7 +38,7 @@ while True:
 """
 """In the stead of a program that was compiled ahead of time: no code of thawd runs in either."""
 
-pytestmark = [bed.needs_sdk, pytest.mark.timeout(900)]  # a busy machine that emulates another
+pytestmark = bed.needs_sdk
 
 
 def there(version: str) -> bool:

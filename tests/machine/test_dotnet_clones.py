@@ -24,7 +24,7 @@ FEW = 3
 AT_ONCE = 2
 Said = dict[str, list[str]]
 
-pytestmark = [bed.needs_sdk, pytest.mark.timeout(900)]  # emulated, and eight of each
+pytestmark = bed.needs_sdk
 
 RUNTIMES = ("dotnet10", pytest.param("dotnet8", marks=bed.HANGS_IN_SNAPSTART))
 BY_HOOKS = {"aspnetcore", "awssdk", "kestrel", "mongodb", "newid", "sqlite"}
