@@ -26,7 +26,7 @@ Said = dict[str, list[str]]
 
 pytestmark = [bed.needs_sdk, pytest.mark.timeout(900)]  # emulated, and eight of each
 
-RUNTIMES = ("dotnet10", pytest.param("dotnet8", marks=bed.HANGS_IN_SNAPSTART))
+RUNTIMES = ("dotnet10", "dotnet8")
 BY_HOOKS = {"aspnetcore", "awssdk", "kestrel", "mongodb", "newid", "sqlite"}
 """Fixers whose state only hooks reach: a function without hooks goes without them, and its publish says so."""
 
