@@ -157,7 +157,9 @@ class QemuMachine(Machine):
         with trio.move_on_after(_LAST_WORDS_S):
             await self._process.wait()
             await self._console.ended.wait()
-        return last_words(self._console.tail())
+        if words := last_words(self._console.tail()):
+            _log.warning("machine.kernel_failed", pid=self.pid, console=self._console.tail(4096))
+        return words
 
     async def execute(
         self,
