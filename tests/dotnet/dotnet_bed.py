@@ -55,13 +55,6 @@ needs_sdk = pytest.mark.skipif(
 """A CI without an SDK fails, and does not pass by skipping."""
 
 
-HANGS_IN_SNAPSTART = pytest.mark.xfail(
-    run=False,
-    reason="a publish on dotnet8 does not end: the program's first thread is gone before it asks for the restore",
-)
-"""Not understood. docs/dotnet.md says so to users."""
-
-
 @functools.cache
 def packages() -> Path:
     """A folder of packages that functions are built against."""

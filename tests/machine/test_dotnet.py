@@ -130,9 +130,7 @@ def test_the_example_of_an_executable_is_warm_and_each_clone_has_its_own_till(
     assert len({each["Id"] for each in answers}) == 2
 
 
-@pytest.mark.parametrize(
-    "runtime", ["dotnet10", pytest.param("dotnet8", marks=bed.HANGS_IN_SNAPSTART)]
-)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_program_of_each_version_runs_and_is_renewed(client: Client, runtime: str) -> None:
     version = RUNTIMES[runtime]
     if not there(version):
