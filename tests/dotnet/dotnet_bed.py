@@ -55,6 +55,20 @@ needs_sdk = pytest.mark.skipif(
 """A CI without an SDK fails, and does not pass by skipping."""
 
 
+def _has_powershell() -> bool:
+    program = sdk()
+    return program is not None and (
+        bool(os.environ.get(PACKAGES))
+        or (program.parent / "sdk/NuGetFallbackFolder/microsoft.powershell.sdk").is_dir()
+    )
+
+
+needs_powershell = pytest.mark.skipif(
+    not _has_powershell() and not os.environ.get("CI"),
+    reason="no package Microsoft.PowerShell.SDK beside the .NET SDK",
+)
+
+
 @functools.cache
 def packages() -> Path:
     """A folder of packages that functions are built against."""
@@ -88,6 +102,11 @@ def published(
                 cache=_installed(feed),
             )
     return target
+
+
+def published_powershell() -> Path:
+    """The example in PowerShell, for Linux alone as `dotnet lambda package` makes it: a third of its size."""
+    return published(EXAMPLES / "powershell", "--runtime=linux-x64", "--self-contained=false")
 
 
 def zipped(folder: Path) -> bytes:
