@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from pathlib import Path
+from typing import Self
 
 import dotnet_bed as bed
 import host_bed
@@ -160,7 +161,7 @@ class Postgres:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def __enter__(self) -> Postgres:
+    def __enter__(self) -> Self:
         self._threads[0].start()
         return self
 
