@@ -149,4 +149,5 @@ def test_nothing_is_shared_though_the_server_collector_is_interrupted(
     published(of_two_processors, name, runtime, function, DOTNET_gcServer="1", COLLECT="1")
     clones = [trial["said"] for trial in trials(of_two_processors, name, FEW)]
 
+    assert everywhere(clones[0], "kept: the collector") == {"server"}
     assert shared(clones) == sources(clones, "kept")
