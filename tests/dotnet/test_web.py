@@ -8,6 +8,7 @@ from itertools import count
 
 import dotnet_bed as bed
 import pytest
+from process_bed import executed
 
 from thaw_agent import wire
 
@@ -18,7 +19,7 @@ STREAMS = count(1)
 
 @pytest.fixture(scope="module")
 def program():
-    return [bed.published(bed.FUNCTIONS / "Web") / "Web.dll"]
+    return executed(bed.published(bed.FUNCTIONS / "Web") / "Web.dll")
 
 
 @pytest.fixture
