@@ -100,7 +100,7 @@ def built(case: cases.Case) -> Path | None:
 def steps(daemon: Daemon, case: cases.Case) -> dict[str, int]:
     """What the guest did to bring the published function to a standstill, in microseconds."""
     manifest = daemon.state / "snapshots/functions" / case.name / "1" / "manifest.json"
-    return json.loads(manifest.read_bytes())["steps_us"]
+    return json.loads(manifest.read_bytes())["about"]["steps_us"]
 
 
 def measure(

@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bed]]:
-    """Start a program with variables: `launch([...], DOTNET_gcServer="1")`, the arguments those of `dotnet exec`."""
+    """Start a command under an agent, with variables: `launch(executed("App.dll"), DOTNET_gcServer="1")`."""
     with process_bed.launching(tmp_path, monkeypatch) as launch:
         yield launch

@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def launching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bed]]:
-    """What starts a program, given the arguments of `dotnet exec`, with variables. At the end no process is left."""
+    """What starts a command with variables. At the end no process is left."""
     monkeypatch.setattr(agent_bed, "PATIENCE_S", 60.0)
     hook = assemblies.ready(bed.ROOT / "runtimes" / "dotnet") / "Thaw.Runtime.dll"
     beds = []
 
-    def launch(arguments: list[str | Path], *, kind: str = "snap-start", **variables: str) -> Bed:
-        program = [str(bed.sdk()), "exec", *map(str, arguments)]
-        machine = Bed(tmp_path, lambda _init: program)
+    def launch(command: list[str], *, kind: str = "snap-start", **variables: str) -> Bed:
+        machine = Bed(tmp_path, lambda _init: command)
         beds.append(machine)
         agent = machine.agent
         write = machine.system.write
@@ -59,6 +58,11 @@ def launching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
                 with contextlib.suppress(ProcessLookupError):
                     go(machine.agent._runtime.pid)
             machine.close()
+
+
+def executed(*arguments: str | Path) -> list[str]:
+    """The command that runs an assembly."""
+    return [str(bed.sdk()), "exec", *map(str, arguments)]
 
 
 def stop(pid: int) -> None:

@@ -8,6 +8,7 @@ import struct
 
 import dotnet_bed as bed
 import pytest
+from process_bed import executed
 
 from thaw_agent import control, wire
 
@@ -19,7 +20,7 @@ ABORTED = (None, signal.SIGABRT)
 
 @pytest.fixture(scope="module")
 def program():
-    return [bed.published(bed.FUNCTIONS / "Executable") / "Executable.dll"]
+    return executed(bed.published(bed.FUNCTIONS / "Executable") / "Executable.dll")
 
 
 def lines(machine):
@@ -70,6 +71,24 @@ def test_hooks_run_in_awss_order_around_the_snapshot_and_ours_are_there(launch, 
         *("after 1", "after 2"),
         *("tea", "tea by the logger"),
     ]
+
+
+@pytest.mark.parametrize("one_file", ["true", "false"])
+def test_an_executable_that_brings_its_own_net_is_renewed(launch, one_file):
+    dotnet = bed.sdk()
+    assert dotnet is not None
+    if not list(dotnet.parent.glob("packs/Microsoft.NETCore.App.Runtime.linux-x64/10.0.*")):
+        pytest.skip("there is no runtime pack of .NET 10 here")
+    options = ("--runtime=linux-x64", "--self-contained")
+    folder = bed.published(bed.FUNCTIONS / "Executable", *options, PublishSingleFile=one_file)
+    machine = launch([str(folder / "Executable")])
+    report = restored(machine)
+    _, value = reply(machine, {})
+
+    assert (folder / "Executable.dll").exists() is (one_file == "false")
+    assert value["Id"] == "request-1"
+    assert {one["name"]: one["result"] for one in report["fixers"]}["random"] == "ok"
+    assert [line for line in lines(machine) if line.startswith("after")] == ["after 1", "after 2"]
 
 
 def test_ours_is_the_last_hook_before_the_snapshot(launch, program):

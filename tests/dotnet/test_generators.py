@@ -16,7 +16,7 @@ import dotnet_bed as bed
 import pytest
 import thaw_dotnet_assemblies as assemblies
 from agent_bed import KEYS
-from process_bed import go, stop
+from process_bed import executed, go, stop
 
 from thaw_agent import control, wire
 from thaw_agent.restore import address_book
@@ -72,7 +72,7 @@ def start(launch):
     folder = bed.published(bed.ROOT / "tests/dotnet/generators")
 
     def started(version, *, kind="snap-start", task=folder, arguments=None, **variables):
-        program = arguments or [task / "Generators.dll"]
+        program = executed(*(arguments or [task / "Generators.dll"]))
         roll = {"DOTNET_ROLL_FORWARD": ROLL[version], "DRIVERS": "1"}
         return launch(program, kind=kind, **{**roll, **variables})
 

@@ -8,6 +8,8 @@ from itertools import count
 
 import dotnet_bed as bed
 import pytest
+import thaw_dotnet_assemblies as assemblies
+from process_bed import executed
 
 from thaw_agent import wire
 
@@ -18,7 +20,7 @@ STREAMS = count(1)
 
 @pytest.fixture(scope="module")
 def program():
-    return [bed.published(bed.FUNCTIONS / "Web") / "Web.dll"]
+    return executed(bed.published(bed.FUNCTIONS / "Web") / "Web.dll")
 
 
 @pytest.fixture
@@ -149,3 +151,22 @@ def test_a_request_that_fails_before_the_snapshot_does_not_fail_the_publish(laun
     machine.take(wire.Kind.RESTORED)
 
     assert draw(machine)["user"] == "Ada"
+
+
+def test_a_class_library_of_asp_net_core_is_served_by_thawds_host(launch):
+    task = bed.published(bed.FUNCTIONS / "WebLibrary")
+    host = assemblies.ready(bed.ROOT / "runtimes" / "dotnet") / "Thaw.Bootstrap.dll"
+    command = executed(
+        *("--depsfile", task / "WebLibrary.deps.json"),
+        *("--runtimeconfig", task / "WebLibrary.runtimeconfig.json"),
+        *(host, "WebLibrary::WebLibrary.EntryPoint::FunctionHandlerAsync"),
+    )
+    machine = launch(command)
+    ready = wire.SnapshotReady.decode(machine.take(wire.Kind.SNAPSHOT_READY).payload)
+    machine.restore()
+    machine.take(wire.Kind.RESTORED)
+    response = ask(machine, "GET", "/tea")
+
+    assert (response["statusCode"], response["body"]) == (200, "/tea is number 6")
+    assert [line for line in lines(machine) if line] == ["before after 0 requests"]
+    assert {one["name"]: one["result"] for one in ready.report["fixers"]}["aspnetcore"] == "ok"

@@ -20,6 +20,10 @@ public abstract class APIGatewayHttpApiV2ProxyFunction
 
     private static readonly Uri Nowhere = new("http://localhost");
 
+    protected APIGatewayHttpApiV2ProxyFunction()
+    {
+    }
+
     protected APIGatewayHttpApiV2ProxyFunction(IServiceProvider hostedServices)
         : base(hostedServices)
     {

@@ -1,9 +1,13 @@
 using Amazon.Lambda.AspNetCoreServer.Internal;
 using Amazon.Lambda.Core;
+using Amazon.Lambda.Serialization.SystemTextJson;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace Amazon.Lambda.AspNetCoreServer;
@@ -21,9 +25,16 @@ public abstract class AbstractAspNetCoreFunction<TREQUEST, TRESPONSE>
     private readonly LambdaServer server;
     private readonly ILogger logger;
 
+    /// <summary>For class libraries, which bring no host: it is made and started here.</summary>
+    protected AbstractAspNetCoreFunction()
+        : this(null)
+    {
+    }
+
+    /// <summary>For what has a host, which starts by itself.</summary>
     protected AbstractAspNetCoreFunction(IServiceProvider hostedServices)
     {
-        services = hostedServices;
+        services = hostedServices ?? Start();
         server = (LambdaServer)services.GetRequiredService<IServer>();
         logger = services.GetRequiredService<ILoggerFactory>().CreateLogger(GetType());
         Core.SnapshotRestore.RegisterBeforeSnapshot(WarmUpAsync);
@@ -31,8 +42,13 @@ public abstract class AbstractAspNetCoreFunction<TREQUEST, TRESPONSE>
 
     public bool IncludeUnhandledExceptionDetailInResponse { get; set; }
 
+    [LambdaSerializer(typeof(DefaultLambdaJsonSerializer))]
     public virtual Task<TRESPONSE> FunctionHandlerAsync(TREQUEST request, ILambdaContext lambdaContext) =>
         RunAsync(request, lambdaContext, new() { [LAMBDA_CONTEXT] = lambdaContext, [LAMBDA_REQUEST_OBJECT] = request });
+
+    protected virtual void Init(IWebHostBuilder builder)
+    {
+    }
 
     protected virtual IEnumerable<HttpRequestMessage> GetBeforeSnapshotRequests() => [];
 
@@ -41,6 +57,16 @@ public abstract class AbstractAspNetCoreFunction<TREQUEST, TRESPONSE>
     protected abstract TRESPONSE MarshallResponse(IHttpResponseFeature response, Stream body, Exception failed);
 
     private protected abstract Task<TREQUEST> ConvertAsync(HttpRequestMessage message);
+
+    private IServiceProvider Start()
+    {
+        var host = Host.CreateDefaultBuilder()
+            .ConfigureWebHostDefaults(Init)
+            .ConfigureServices(services => services.RemoveAll<IServer>().AddSingleton<IServer, LambdaServer>())
+            .Build();
+        host.Start();
+        return host.Services;
+    }
 
     private async ValueTask WarmUpAsync()
     {
