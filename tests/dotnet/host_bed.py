@@ -39,7 +39,8 @@ def start(
     With `hooked` thawd's start-up hook is in the process too.
     """
     host = assemblies.ready(RUNTIME)
-    machine = HostBed(root, handler.partition(":")[0], str(host / "Thaw.Bootstrap.dll"))
+    (config,) = folder.glob("*.runtimeconfig.json")
+    machine = HostBed(root, config.name.partition(".")[0], str(host / "Thaw.Bootstrap.dll"))
     task = Path(machine.system.path("/var/task"))
     # No links: .NET would look where they lead.
     shutil.copytree(

@@ -102,12 +102,16 @@ def test_a_generator_of_the_class_goes_on_with_another_state_in_each_clone(start
     assert reply(machine, {})[0] is wire.Kind.RESPONSE
 
 
-def test_a_handler_that_returns_async_is_named_in_the_publish_note(start):
-    """AWS's client does not wait for one either: both answer an empty object."""
-    machine = start("Handlers::Async", "snap-start", hooked=True)
-    (note,) = [note for note in frozen(machine).report["notes"] if "FSharpAsync" in note]
-    machine.restore()
-    machine.take(wire.Kind.RESTORED)
+@pytest.mark.parametrize(("handler", "result"), [("Async", "FSharpAsync"), ("Value", "ValueTask")])
+def test_a_handler_that_nobody_waits_for_is_named_in_the_publish_note(start, handler, result):
+    notes = frozen(start(f"Handlers::{handler}", "snap-start", hooked=True)).report["notes"]
 
-    assert note.startswith("the handler Async returns FSharpAsync, which nobody waits for")
+    expected = f"the handler {handler} returns {result}, which nobody waits for"
+    assert [note for note in notes if note.startswith(expected)]
+
+
+def test_an_async_is_answered_by_an_empty_object_as_on_aws(start):
+    machine = start("Handlers::Async")
+    machine.take(wire.Kind.INIT_DONE)
+
     assert json.loads(reply(machine, ORDER)[1]) == {}

@@ -67,6 +67,8 @@ type Handlers() =
     /// Nobody waits for it: what is answered is not the receipt.
     member _.Async(order: Order, context: ILambdaContext) = async { return Work.receipt order context }
 
+    member _.Value(order: Order) = ValueTask<string>(Work.text order)
+
     member _.Draws() = string (random.NextInt64())
 
 module Functions =
