@@ -67,6 +67,7 @@ def test_a_function_of_any_core_sees_its_context_and_logs(start, core):
     ]
     if core != "1.2.0":
         expected.append("request-1\twarn\ttea with a warning")
+    if core not in {"1.2.0", "2.4.0", "2.5.0"}:
         assert answer["traced"] == "Root=1-2-3"
     assert texts(machine) == expected
 

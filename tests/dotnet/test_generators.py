@@ -1,27 +1,22 @@
 """The start-up hook and the address book with a real .NET process: each generator of the function is found and renewed.
 
-The process is stopped by signals in the stead of a control group. That nothing was missed is told by prediction: from the
-states that were found follows what each generator would say next.
+That nothing was missed is told by prediction: from the states that were found follows what each generator would say next.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import signal
 import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import agent_bed
 import dotnet_bed as bed
 import pytest
 import thaw_dotnet_assemblies as assemblies
-from agent_bed import KEYS, Bed
+from agent_bed import KEYS
+from process_bed import executed, go, stop
 
 from thaw_agent import control, wire
 from thaw_agent.restore import address_book
@@ -72,60 +67,16 @@ def version(request):
 
 
 @pytest.fixture
-def start(tmp_path, monkeypatch):
+def start(launch):
     """Start the function of all sources on this .NET, with these variables."""
-    monkeypatch.setattr(agent_bed, "PATIENCE_S", 60.0)
     folder = bed.published(bed.ROOT / "tests/dotnet/generators")
-    hook = assemblies.ready(RUNTIME) / "Thaw.Runtime.dll"
-    beds = []
 
     def started(version, *, kind="snap-start", task=folder, arguments=None, **variables):
-        program = [str(bed.sdk()), "exec", *(arguments or [str(task / "Generators.dll")])]
-        machine = Bed(tmp_path, lambda _init: program)
-        beds.append(machine)
-        agent = machine.agent
-        write = machine.system.write
+        program = executed(*(arguments or [task / "Generators.dll"]))
+        roll = {"DOTNET_ROLL_FORWARD": ROLL[version], "DRIVERS": "1"}
+        return launch(program, kind=kind, **{**roll, **variables})
 
-        def freeze(path, text):
-            write(path, text)
-            if path.endswith("cgroup.freeze"):
-                (stop if text == "1" else go)(agent._runtime.pid)
-
-        monkeypatch.setattr(machine.system, "write", freeze)
-        monkeypatch.setattr(agent._cgroup, "processes", lambda: [agent._runtime.pid])
-        environment = {
-            "DOTNET_STARTUP_HOOKS": str(hook),
-            "DOTNET_ROLL_FORWARD": ROLL[version],
-            "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1",
-            "DOTNET_EnableDiagnostics": "0",
-            "HOME": str(tmp_path),
-            "DRIVERS": "1",
-            **variables,
-        }
-        machine.start(kind, runtime="dotnet10", memory_mib=512, environment=environment)
-        return machine
-
-    yield started
-    for machine in beds:
-        if machine.agent._runtime is not None:
-            with contextlib.suppress(ProcessLookupError):
-                go(machine.agent._runtime.pid)
-        machine.close()
-
-
-def stop(pid):
-    """Stop a process, and wait until all of it stands."""
-    os.kill(pid, signal.SIGSTOP)
-    while state(pid) != "T":
-        time.sleep(0.0005)
-
-
-def go(pid):
-    os.kill(pid, signal.SIGCONT)
-
-
-def state(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    return started
 
 
 def frozen(machine):

@@ -36,6 +36,8 @@ public class Function
             LambdaLogger.Log($"{text} by the static one");
 #if LEVELS
             context.Logger.LogWarning("{text} with a {kind}", text, "warning");
+#endif
+#if TRACES
             LambdaLogger.Log(LogLevel.Debug, "left out");
 #endif
         }
@@ -58,7 +60,7 @@ public class Function
             ["remaining"] = context.RemainingTime > TimeSpan.Zero,
             ["types"] = Types(),
             ["big"] = request.Megabytes > 0 ? new string('x', request.Megabytes << 20) : null,
-#if LEVELS
+#if TRACES
             ["traced"] = LambdaTraceProvider.CurrentTraceId,
 #endif
         };

@@ -67,7 +67,7 @@ namespace Amazon.Lambda.Core
 
         public static void Log(string message) => _loggingAction(message);
 
-#if CORE_2_0
+#if CORE_2_5_1
         private static Action<string, string, object[]> _loggingWithLevelAction =
             (level, message, args) => Console.WriteLine($"{level}: {message} {string.Join(' ', args)}");
 
@@ -108,7 +108,7 @@ namespace Amazon.Lambda.Core
     }
 #endif
 
-#if CORE_2_0
+#if CORE_2_8
     public class LambdaTraceProvider
     {
         private static string current;

@@ -32,6 +32,11 @@ public class LambdaBootstrap : IDisposable
         this.initializer = initializer;
     }
 
+    public LambdaBootstrap(HandlerWrapper handlerWrapper, LambdaBootstrapInitializer initializer = null)
+        : this(handlerWrapper.Handler, initializer)
+    {
+    }
+
     public async Task RunAsync(CancellationToken cancellationToken = default)
     {
         var snapStart = Environment.GetEnvironmentVariable("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start";

@@ -51,14 +51,22 @@ internal sealed class RuntimeApiClient : IDisposable
     public async Task ReportAsync(string path, Exception error, string type = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, path);
-        var stack = error.StackTrace?.Split('\n', StringSplitOptions.TrimEntries) ?? [];
-        request.Content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(
-            new { errorType = error.GetType().Name, errorMessage = error.Message, stackTrace = stack }));
+        request.Content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(Described(error)));
         request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/vnd.aws.lambda.error+json");
         if (type is not null)
             request.Headers.Add("Lambda-Runtime-Function-Error-Type", type);
         using var answer = await http.SendAsync(request);
         answer.EnsureSuccessStatusCode();
+    }
+
+    private static Dictionary<string, object> Described(Exception error)
+    {
+        var described = new Dictionary<string, object> { ["errorType"] = error.GetType().Name, ["errorMessage"] = error.Message };
+        if (error.StackTrace is { } stack)
+            described["stackTrace"] = stack.Split('\n', StringSplitOptions.TrimEntries);
+        if (error.InnerException is { } cause)
+            described["cause"] = Described(cause);
+        return described;
     }
 
     private sealed class Context : ILambdaContext, ILambdaLogger, IClientContext, ICognitoIdentity
