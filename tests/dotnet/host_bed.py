@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dotnet_bed as bed
 import thaw_dotnet_assemblies as assemblies
 from agent_bed import Bed
+from process_bed import go, stop
 
 from thaw_agent import wire
 
@@ -75,7 +73,7 @@ class HostBed(Bed):
     def close(self) -> None:
         for pid in self._processes():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+                go(pid)
         super().close()
 
     def _command(self, init: wire.Init) -> list[str]:
@@ -98,18 +96,6 @@ class HostBed(Bed):
         if path.endswith("cgroup.freeze"):
             for pid in self._processes():
                 (stop if text == "1" else go)(pid)
-
-
-def stop(pid: int) -> None:
-    """Stop a process, and wait until all of it stands."""
-    os.kill(pid, signal.SIGSTOP)
-    while Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "TZ":
-        time.sleep(0.0005)
-
-
-def go(pid: int) -> None:
-    """Let a stopped process run."""
-    os.kill(pid, signal.SIGCONT)
 
 
 def frozen(machine: Bed) -> wire.SnapshotReady:

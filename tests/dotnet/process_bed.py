@@ -66,9 +66,9 @@ def executed(*arguments: str | Path) -> list[str]:
 
 
 def stop(pid: int) -> None:
-    """Stop a process, and wait until all of it stands."""
+    """Stop a process, and wait until all of it stands, or it is at its end."""
     os.kill(pid, signal.SIGSTOP)
-    while state(pid) != "T":
+    while state(pid) not in "TZ":
         time.sleep(0.0005)
 
 
