@@ -31,10 +31,19 @@ CANNOT_RUN = 1
 
 OPENSSL = b"openssl"
 
+_NOTHING = (
+    "the kernel's and OpenSSL's random numbers differ between clones, and everything that .NET drew or seeded before "
+    "the snapshot repeats."
+)
 NATIVE = (
-    "This function is an executable of native code. If it was compiled ahead of time (Native AOT), no code of thawd runs "
-    "in it: the kernel's and OpenSSL's random numbers differ between clones, and everything that .NET drew or seeded before "
-    "the snapshot repeats. Publish it as a framework-dependent or self-contained program to have all of it renewed."
+    "This function is an executable of native code. If it was compiled ahead of time (Native AOT), or trimmed, no code of "
+    f"thawd runs in it, and nothing in its process is renewed: {_NOTHING} Publish it as a framework-dependent or "
+    "self-contained program to have all of it renewed."
+)
+SWITCHED_OFF = (
+    "Start-up hooks are switched off in {config} (System.StartupHookProvider.IsSupported is false, as trimming sets it). "
+    f"No code of thawd runs in this function, and nothing in its process is renewed: {_NOTHING} Set "
+    "<StartupHookSupport>true</StartupHookSupport> in the project file to have all of it renewed."
 )
 
 _ROLLS = ("disable", "latestpatch", "minor", "latestminor", "major", "latestmajor")
@@ -152,6 +161,31 @@ def _executable(handler: str, variables: Variables, task: str, dotnet: str) -> l
 def is_native(argv: list[str]) -> bool:
     """Whether a command is the function's own executable."""
     return len(argv) == 1
+
+
+def unrenewed(argv: list[str]) -> str:
+    """A note for a program that thawd's start-up hook may not run in; empty for others."""
+    if is_native(argv):
+        config = f"{argv[0]}.runtimeconfig.json"
+    elif "--runtimeconfig" in argv:
+        config = argv[argv.index("--runtimeconfig") + 1]
+    else:
+        config = f"{argv[-1].removesuffix('.dll')}.runtimeconfig.json"
+    if _switches_hooks_off(config):
+        return SWITCHED_OFF.format(config=os.path.basename(config))
+    return NATIVE if is_native(argv) else ""
+
+
+def _switches_hooks_off(config: str) -> bool:
+    import json
+
+    try:
+        with open(config, encoding="utf-8-sig") as file:
+            properties = json.load(file)["runtimeOptions"]["configProperties"]
+        value = properties.get("System.StartupHookProvider.IsSupported")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False  # .NET reads it as well, and says what is wrong
+    return str(value).lower() == "false"
 
 
 def _check_frameworks(config: str, variables: Variables, dotnet: str) -> None:
@@ -322,12 +356,12 @@ def refuse(refused: Refused, variables: Variables) -> int:
     return refused.code
 
 
-def report_native(descriptor: int) -> None:
+def report_unrenewed(descriptor: int, text: str) -> None:
     """Say at freeze, in the stead of a program that may not be able to, what it does not renew (docs/runtime-protocol.md).
 
-    A self-contained program with our start-up hook in it reports again, and the last report counts.
+    A program with our start-up hook in it reports again, and the last report counts.
     """
-    name, note = b"Thaw.Runtime", NATIVE.encode()
+    name, note = b"Thaw.Runtime", text.encode()
 
     def item(kind: int, name: bytes, detail: bytes) -> bytes:
         sizes = b"".join(len(text).to_bytes(2, "big") for text in (name, b"", detail))
@@ -347,8 +381,10 @@ def main() -> None:
         argv = command(sys.argv[1] if len(sys.argv) > 1 else "", variables)
     except Refused as refused:
         sys.exit(refuse(refused, variables))
-    if is_native(argv) and variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-        report_native(int(variables["THAW_CONTROL_FD"]))
+    if variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start" and (
+        note := unrenewed(argv)
+    ):
+        report_unrenewed(int(variables["THAW_CONTROL_FD"]), note)
     os.execve(argv[0], argv, environment(variables))
 
 

@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "machine"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "dotnet"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "runtimes/dotnet"))
 
 import cases
+import dotnet_bed
 import fixers
 import publishing
 from live import Daemon, create, publish
@@ -49,6 +52,8 @@ def main() -> None:
     chosen = [case for case in cases.find() if not arguments.case or case.name in arguments.case]
     if not chosen:
         parser.error(f"there is no case {arguments.case}")
+    code = {case.name: built(case) for case in chosen}
+    chosen = [case for case in chosen if code[case.name] is not None]
     images = ROOT / ".cache/state/images"
     # python3.13 is the fixers' runtime.
     for runtime in {"python3.13", *(case.runtime for case in chosen)}:
@@ -62,7 +67,10 @@ def main() -> None:
                 result = {
                     "engine": client.health()["engine_identity"],
                     "cases": {
-                        case.name: measure(client, case, arguments.rounds, arguments.restores)
+                        case.name: measure(
+                            client, case, code[case.name], arguments.rounds, arguments.restores
+                        )
+                        | {"publish_steps_us": steps(daemon, case)}
                         for case in chosen
                     },
                     "fixers_us": {
@@ -79,14 +87,32 @@ def main() -> None:
     show(result)
 
 
-def measure(client: Client, case: cases.Case, rounds: int, restores: int) -> dict[str, object]:
+def built(case: cases.Case) -> Path | None:
+    """The folder of a case's function: where `code` is a .NET project, what the SDK makes of it. None without an SDK."""
+    if not any(case.code.glob("*.*proj")):
+        return case.code
+    if dotnet_bed.sdk() is None:
+        print(f"{case.name}: not measured, there is no .NET 10 SDK", file=sys.stderr)
+        return None
+    return dotnet_bed.published(case.code)
+
+
+def steps(daemon: Daemon, case: cases.Case) -> dict[str, int]:
+    """What the guest did to bring the published function to a standstill, in microseconds."""
+    manifest = daemon.state / "snapshots/functions" / case.name / "1" / "manifest.json"
+    return json.loads(manifest.read_bytes())["about"]["steps_us"]
+
+
+def measure(
+    client: Client, case: cases.Case, code: Path, rounds: int, restores: int
+) -> dict[str, object]:
     samples: dict[str, list[float]] = {kind: [] for kind in (*KINDS, "warm", "ping")}
     ratios: dict[str, list[float]] = {}
     starts: dict[str, list[dict[str, object]]] = {kind: [] for kind in KINDS}
     create(
         client,
         case.name,
-        case.code,
+        code,
         Runtime=case.runtime,
         Handler=case.handler,
         MemorySize=case.memory_mib,
@@ -181,6 +207,12 @@ def show(result: dict) -> None:
         print(
             f"publish {case['publish_ms']:.0f} ms; private memory of a paused clone {case['private_mib']:.1f} MiB"
         )
+        for step, us in case["publish_steps_us"].items():
+            print(f"{step:14} {us / 1e3:10.1f} ms of it: {us / 1e3 / case['publish_ms']:.1%}")
+    warm = {name: case["p50_ms"]["warm"] for name, case in result["cases"].items()}
+    first, *others = warm
+    for name in others:
+        print(f"a warm call of {name} / {first}: {warm[name] / warm[first]:.2f}x")
     warm, clone = result["fixers_us"].values()
     print(f"\n{'fixer':16} {'warm us':>10} {'first in a clone us':>20}")
     for name in sorted(clone | warm, key=lambda name: (name == "total", name)):

@@ -55,11 +55,19 @@ needs_sdk = pytest.mark.skipif(
 """A CI without an SDK fails, and does not pass by skipping."""
 
 
-HANGS_IN_SNAPSTART = pytest.mark.xfail(
-    run=False,
-    reason="a publish on dotnet8 does not end: the program's first thread is gone before it asks for the restore",
+def _has_powershell() -> bool:
+    program = sdk()
+    return program is not None and (
+        bool(os.environ.get(PACKAGES))
+        or (program.parent / "sdk/NuGetFallbackFolder/microsoft.powershell.sdk").is_dir()
+    )
+
+
+needs_powershell = pytest.mark.skipif(
+    not _has_powershell(),
+    reason="no package Microsoft.PowerShell.SDK beside the .NET SDK",
 )
-"""Not understood. docs/dotnet.md says so to users."""
+"""Of 100 MB, which few SDKs have beside them."""
 
 
 @functools.cache
@@ -95,6 +103,11 @@ def published(
                 cache=_installed(feed),
             )
     return target
+
+
+def published_powershell() -> Path:
+    """The example in PowerShell, for Linux alone as `dotnet lambda package` makes it: a third of its size."""
+    return published(EXAMPLES / "powershell", "--runtime=linux-x64", "--self-contained=false")
 
 
 def zipped(folder: Path) -> bytes:

@@ -2,98 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import subprocess
-from typing import TYPE_CHECKING
 
 import dotnet_bed as bed
+import host_bed
 import pytest
 import thaw_dotnet_assemblies as assemblies
-from agent_bed import Bed
+from host_bed import reply, restored, texts
 
 from thaw_agent import wire
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = bed.needs_sdk
 
 CORES = bed.CORES
-RUNTIME = bed.ROOT / "runtimes" / "dotnet"
 HANDLE = "Library::Library.Function::Handle"
 
 
-@pytest.fixture(scope="module")
-def host() -> Path:
-    """Our assemblies of today's sources."""
-    return assemblies.ready(RUNTIME)
-
-
 @pytest.fixture
-def start(tmp_path, host):
+def start(tmp_path):
     """Start a function of the test library, built against this release of Core; the bed it runs in."""
-    beds = []
+    with contextlib.ExitStack() as beds:
 
-    def started(kind="on-demand", *, core=CORES[-1], handler=HANDLE, variables=None, without=()):
-        folder = bed.published(bed.FUNCTIONS / "Library", CoreVersion=core)
-        task = tmp_path / "task"
-        task.mkdir()
-        for path in folder.iterdir():
-            if path.name not in without:
-                shutil.copy(path, task)  # no links: .NET would look where they lead
+        def started(kind="on-demand", *, core=CORES[-1], handler=HANDLE, **more):
+            folder = bed.published(bed.FUNCTIONS / "Library", CoreVersion=core)
+            return beds.enter_context(host_bed.start(tmp_path, folder, handler, kind, **more))
 
-        def command(init):
-            return [
-                str(bed.sdk()),
-                "exec",
-                *("--depsfile", f"{task}/Library.deps.json"),
-                *("--runtimeconfig", f"{task}/Library.runtimeconfig.json"),
-                str(host / "Thaw.Bootstrap.dll"),
-                init.handler,
-            ]
-
-        machine = Bed(tmp_path, command)
-        beds.append(machine)
-        environment = {
-            "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1",
-            "DOTNET_EnableDiagnostics": "0",
-            "HOME": str(tmp_path),
-            **(variables or {}),
-        }
-        machine.start(
-            kind, handler=handler, runtime="dotnet10", memory_mib=512, environment=environment
-        )
-        return machine
-
-    yield started
-    for each in beds:
-        each.close()
-
-
-def reply(machine, event, stream=1, **members):
-    """Invoke and wait for the answer: its kind and body."""
-    machine.invoke(
-        event if isinstance(event, bytes) else json.dumps(event).encode(), stream=stream, **members
-    )
-    kinds = (wire.Kind.RESPONSE, wire.Kind.ERROR)
-    machine.until(lambda: any(frame.kind in kinds for frame in machine.frames))
-    head = next(frame for frame in machine.frames if frame.kind in kinds)
-    machine.frames.remove(head)
-    return head.kind, machine.body()
-
-
-def texts(machine):
-    """The log without the times in front."""
-    return [text.partition("\t")[2] or text for _, _, text in machine.logs()]
-
-
-def restored(machine):
-    """Take the snapshot and be a clone."""
-    machine.take(wire.Kind.SNAPSHOT_READY)
-    machine.restore()
-    machine.take(wire.Kind.RESTORED)
+        yield started
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -282,7 +219,7 @@ def test_json_records_carry_the_request(start):
     assert records[2]["text"] == "tea"
 
 
-def test_a_runtime_api_that_is_not_there_ends_the_process_with_70(tmp_path, host):
+def test_a_runtime_api_that_is_not_there_ends_the_process_with_70(tmp_path):
     folder = bed.published(bed.FUNCTIONS / "Library", CoreVersion=CORES[-1])
     done = subprocess.run(
         [
@@ -290,7 +227,7 @@ def test_a_runtime_api_that_is_not_there_ends_the_process_with_70(tmp_path, host
             "exec",
             *("--depsfile", folder / "Library.deps.json"),
             *("--runtimeconfig", folder / "Library.runtimeconfig.json"),
-            host / "Thaw.Bootstrap.dll",
+            assemblies.ready(host_bed.RUNTIME) / "Thaw.Bootstrap.dll",
             HANDLE,
         ],
         env={

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import time
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -38,7 +40,7 @@ while True:
 """
 """In the stead of a program that was compiled ahead of time: no code of thawd runs in either."""
 
-pytestmark = [bed.needs_sdk, pytest.mark.timeout(900)]  # a busy machine that emulates another
+pytestmark = bed.needs_sdk
 
 
 def there(version: str) -> bool:
@@ -81,6 +83,16 @@ def make(
     given = {"Runtime": "dotnet10", "Handler": handler, "MemorySize": 512, **more}
     create(client, name, data, **given)
     return publish(client, name, within_s=600)
+
+
+def native() -> bytes:
+    """A package with an executable that no code of thawd runs in."""
+    data = BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        entry = zipfile.ZipInfo("native")
+        entry.external_attr = 0o755 << 16
+        archive.writestr(entry, NATIVE)
+    return data.getvalue()
 
 
 def notes(daemon: Daemon, name: str) -> list[str]:
@@ -193,9 +205,47 @@ def test_a_minimal_api_is_warm_and_its_clones_differ(client: Client) -> None:
         assert len({one[source] for one in clones}) == 3, source
 
 
-@pytest.mark.parametrize(
-    "runtime", ["dotnet10", pytest.param("dotnet8", marks=bed.HANGS_IN_SNAPSTART)]
-)
+def test_the_example_in_fsharp_draws_other_tickets_in_each_clone(client: Client) -> None:
+    published = make(
+        client,
+        "raffle",
+        bed.published(bed.EXAMPLES / "fsharp"),
+        "Raffle::Raffle.Function::FunctionHandler",
+    )
+    assert published["State"] == "Active", published["StateReason"]
+    assert call(client, "raffle", Buyer="Ada")["Buyer"] == "Ada"
+    first, second = (clone(client, "raffle") for _ in range(2))
+
+    assert first["Number"] != second["Number"]
+    assert first["Booth"] != second["Booth"]
+
+
+@bed.needs_powershell
+def test_the_example_in_powershell_has_another_till_in_each_clone(
+    daemon: Daemon, client: Client
+) -> None:
+    published = make(
+        client,
+        "prices",
+        bed.published_powershell(),
+        "Prices::Prices.Bootstrap::ExecuteFunction",
+        Timeout=90,
+    )
+    assert published["State"] == "Active", published["StateReason"]
+    answers = []
+    for _ in range(2):
+        (said,) = client.start("prices", "1", "restore", ['{"items": ["tea", "coffee"]}'])[
+            "answers"
+        ]
+        answers.append(json.loads(said["payload"]))
+
+    assert [answer["total"] for answer in answers] == [5.5, 5.5]
+    assert answers[0]["till"] != answers[1]["till"]
+    assert answers[0]["number"] != answers[1]["number"]
+    assert not any("hook" in note for note in notes(daemon, "prices"))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_program_of_each_version_runs_and_is_renewed(client: Client, runtime: str) -> None:
     version = RUNTIMES[runtime]
     if not there(version):
@@ -208,6 +258,39 @@ def test_a_program_of_each_version_runs_and_is_renewed(client: Client, runtime: 
     assert first["runtime"].startswith(f"{version}.")
     assert first["random"] != second["random"]
     assert first["hooks"] == ""  # nothing of ours is left for its children
+
+
+def test_clock_and_start_of_an_activity_are_right_however_old_the_snapshot_is(
+    client: Client,
+) -> None:
+    """Reported of a tracer whose clock is a start and the time since, which stands still in a snapshot."""
+    folder = bed.published(bed.FUNCTIONS / "Program", Net="net10.0")
+    published = make(client, "clock", folder, "Program")
+    assert published["State"] == "Active", published["StateReason"]
+    time.sleep(2)
+    # The second event: what the first one compiles is not between the sending and the clock.
+    _, answer = client.start("clock", "1", "restore", ["{}", "{}"])["answers"]
+    said = json.loads(answer["payload"])
+
+    for clock in ("now_s", "activity_s"):
+        assert answer["began_s"] - 0.05 <= said[clock] <= answer["ended_s"] + 0.05
+
+
+def test_the_function_without_a_version_uses_no_snapshot_and_its_log_says_so(
+    client: Client,
+) -> None:
+    """Reported as a snapshot that is never restored: the requests went to the function itself."""
+    published = make(client, "unqualified", native(), "native")
+    assert published["State"] == "Active", published["StateReason"]
+    call(client, "unqualified", None, n=1)
+    latest = last_log(client, "unqualified", "$LATEST")
+    call(client, "unqualified", "1", n=1)
+    version = last_log(client, "unqualified", "1")
+
+    assert any(re.search(r"^START RequestId: \S+ Version: \$LATEST", line) for line in latest)
+    assert not any(line.startswith("RESTORE_START") for line in latest)
+    assert any(re.search(r"^START RequestId: \S+ Version: 1", line) for line in version)
+    assert any(line.startswith("RESTORE_START") for line in version)
 
 
 def test_a_self_contained_program_in_one_file_runs_and_is_renewed(client: Client) -> None:
@@ -230,16 +313,28 @@ def test_a_self_contained_program_in_one_file_runs_and_is_renewed(client: Client
 def test_a_program_of_native_code_runs_and_its_snapshot_says_what_is_not_renewed(
     daemon: Daemon, client: Client
 ) -> None:
-    data = BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        entry = zipfile.ZipInfo("native")
-        entry.external_attr = 0o755 << 16
-        archive.writestr(entry, NATIVE)
-    published = make(client, "native", data.getvalue(), "native")
+    published = make(client, "native", native(), "native")
     assert published["State"] == "Active", published["StateReason"]
 
     assert call(client, "native", n=1) == {"n": 1}
     assert any("Native AOT" in note for note in notes(daemon, "native"))
+
+
+def test_where_start_up_hooks_are_switched_off_the_snapshot_says_that_nothing_is_renewed(
+    daemon: Daemon, client: Client, tmp_path: Path
+) -> None:
+    task = tmp_path / "task"
+    shutil.copytree(bed.published(bed.FUNCTIONS / "Library", CoreVersion="3.2.0"), task)
+    config = json.loads((task / "Library.runtimeconfig.json").read_text())
+    properties = config["runtimeOptions"].setdefault("configProperties", {})
+    properties["System.StartupHookProvider.IsSupported"] = False
+    (task / "Library.runtimeconfig.json").write_text(json.dumps(config))
+    published = make(client, "unhooked", task, "Library::Library.Function::Handle")
+    assert published["State"] == "Active", published["StateReason"]
+
+    assert clone(client, "unhooked")["calls"] == 1
+    (note,) = [note for note in notes(daemon, "unhooked") if "switched off" in note]
+    assert "nothing in its process is renewed" in note
 
 
 def test_a_debug_build_is_only_noted(daemon: Daemon, client: Client) -> None:

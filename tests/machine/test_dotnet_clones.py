@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import dotnet_bed as bed
 import pytest
 import trio
-from live import create, publish
+from live import EMULATED, create, publish, running
 
 from thawd.images.store import ImageStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from live import Daemon
@@ -24,9 +25,9 @@ FEW = 3
 AT_ONCE = 2
 Said = dict[str, list[str]]
 
-pytestmark = [bed.needs_sdk, pytest.mark.timeout(900)]  # emulated, and eight of each
+pytestmark = bed.needs_sdk
 
-RUNTIMES = ("dotnet10", pytest.param("dotnet8", marks=bed.HANGS_IN_SNAPSTART))
+RUNTIMES = ("dotnet10", "dotnet8")
 BY_HOOKS = {"aspnetcore", "awssdk", "kestrel", "mongodb", "newid", "sqlite"}
 """Fixers whose state only hooks reach: a function without hooks goes without them, and its publish says so."""
 
@@ -46,6 +47,14 @@ def runtime(request: pytest.FixtureRequest, images: Path) -> str:
     trio.run(ensure)
     name: str = request.param
     return name
+
+
+@pytest.fixture(scope="module")
+def of_two_processors(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon whose machines have two processors: with one, .NET takes no server collector."""
+    settings = f"{EMULATED}vcpus = 2\n[limits]\nrestore_limit_s = 30\n"
+    with running(tmp_path_factory.mktemp("state"), images, settings) as daemon:
+        yield daemon
 
 
 def published(daemon: Daemon, name: str, runtime: str, folder: Path, **variables: str) -> None:
@@ -130,3 +139,15 @@ def test_generators_of_a_function_without_hooks_are_renewed(
     clones = [trial["said"] for trial in trials(daemon, name, FEW)]
 
     assert shared(clones) == sources(clones, "kept", *BY_HOOKS)
+
+
+def test_nothing_is_shared_though_the_server_collector_is_interrupted(
+    of_two_processors: Daemon, runtime: str, function: Path
+) -> None:
+    """It moves everything all the time, on two processors, and stands still somewhere within."""
+    name = f"{runtime}-collecting"
+    published(of_two_processors, name, runtime, function, DOTNET_gcServer="1", COLLECT="1")
+    clones = [trial["said"] for trial in trials(of_two_processors, name, FEW)]
+
+    assert everywhere(clones[0], "kept: the collector") == {"server"}
+    assert shared(clones) == sources(clones, "kept")

@@ -200,6 +200,20 @@ async def test_a_guest_that_reboots_is_a_dead_machine(engine, template, scratch)
             assert await guest.machine.wait() == 0
 
 
+async def test_a_guest_whose_kernel_fails_is_a_dead_machine_that_says_why(
+    engine, template, scratch
+):
+    async with clone(engine, template) as guest:
+        assert await guest.ask("kernel panic_on_oops") == "1"
+        await guest.machine.channel().send_all(b"panic\n")
+        with trio.fail_after(BOOT_S):
+            await guest.machine.wait()
+
+        assert await guest.machine.last_words() == (
+            "Kernel panic - not syncing: sysrq triggered crash"
+        )
+
+
 async def test_a_guest_that_spins_can_be_paused_and_killed(engine, template, scratch):
     async with clone(engine, template) as guest:
         assert await guest.ask("spin") == "spinning"

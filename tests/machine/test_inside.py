@@ -196,3 +196,10 @@ def test_d9_a_crash_leaves_no_core(client: Client, inside: str) -> None:
     found = call(client, inside, do="crash")
 
     assert found == {"dumped": False, "files": []}
+
+
+def test_a_program_may_use_the_processors_return_from_interrupts(
+    client: Client, inside: str
+) -> None:
+    """The runtime of .NET 8 does so after every exception. Emulated with SMAP, the thread was gone."""
+    assert call(client, inside, do="iret") == 42

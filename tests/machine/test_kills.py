@@ -43,7 +43,6 @@ def kill_and_check(load: Load, kills: int) -> None:
     assert "Traceback" not in load.daemon.log
 
 
-@pytest.mark.timeout(600)
 def test_a_kill_in_each_kind_of_act_loses_nothing(load: Load) -> None:
     kill_and_check(load, len(KINDS))
 

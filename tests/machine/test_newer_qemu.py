@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(900)
 HERE = Path(__file__).parent
 SUITE = [HERE / "test_engine_conformance.py", HERE / "test_qemu.py"]
 _spec = importlib.util.spec_from_file_location("nested_build", HERE / "nested" / "build.py")

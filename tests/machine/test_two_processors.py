@@ -37,8 +37,6 @@ from thawd.snapshots.store import SnapshotStore
 if TYPE_CHECKING:
     from uuid import UUID
 
-# Two emulated processors that never rest: on a host that is busy the restores took minutes.
-pytestmark = pytest.mark.timeout(900)
 CLONES = 4
 BEFORE, AFTER = 100, 20_000
 MAGIC = b"spins on random:"

@@ -128,6 +128,22 @@ class TestResponses:
         assert found.values[0] != found.values[1]
         assert (2, 2) == (comparison.constant, comparison.unique)
 
+    def test_an_id_of_zeros_alone_in_every_clone_is_one_that_nobody_made(self):
+        """Reported of a sample hook for .NET, which renews its id by `new Guid()`."""
+        nil = str(uuid.UUID(int=0))
+        starts = observe(lambda s, c, e: {"id": nil, "made": hexes(WORLD.fresh("m", s, c, e))})
+        comparison = compare(EVENTS, starts)
+        (found,) = findings(comparison)
+
+        assert [("$.id", Verdict.EMPTY)] == [(f.path, f.verdict) for f in comparison.findings]
+        assert ("CLONE006", Level.INFO) == (found.rule, found.level)
+        assert "Guid.NewGuid()" in found.fix
+
+    def test_other_constants_of_zeros_are_left_alone(self):
+        starts = observe(lambda s, c, e: {"id": "00000000", "span": "0" * 16, "many": [0, 0.0]})
+
+        assert not judged(starts)
+
     def test_a_cloned_generator_gives_each_event_its_own_value(self):
         starts = observe(lambda s, c, e: {"trace": hexes(WORLD.generator("t", s, e))})
 

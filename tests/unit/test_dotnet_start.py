@@ -309,12 +309,47 @@ def test_a_refusal_is_posted_as_the_init_error():
     assert json.loads(body)["errorMessage"] == "no tea"
 
 
-def test_the_report_for_native_code_is_one_that_the_agent_reads():
+SWITCH = "System.StartupHookProvider.IsSupported"
+
+
+@pytest.mark.parametrize("value", [False, "false", "False"])
+@pytest.mark.parametrize("handler", ["F::F.Type::Method", "F", "F.dll"])
+def test_where_start_up_hooks_are_switched_off_the_note_says_where_and_how_to_switch_them_on(
+    task, dotnet, handler, value
+):
+    library(task, configProperties={SWITCH: value})
+    note = start.unrenewed(command(task, dotnet, handler))
+
+    assert "switched off in F.runtimeconfig.json" in note
+    assert "nothing in its process is renewed" in note
+    assert "<StartupHookSupport>true</StartupHookSupport>" in note
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"configProperties": {SWITCH: True}}, {"configProperties": 3}]
+)
+def test_where_they_are_on_there_is_no_note(task, dotnet, options):
+    library(task, **options)
+
+    assert not start.unrenewed(command(task, dotnet, "F::F.Type::Method"))
+
+
+def test_a_program_of_native_code_is_noted_whatever_else_it_has(task, dotnet):
+    (task / "F").write_bytes(b"#!/bin/sh\n")
+    (task / "F").chmod(0o755)
+    argv = command(task, dotnet, "F")
+
+    assert start.unrenewed(argv) == start.NATIVE
+    library(task, configProperties={SWITCH: False})
+    assert "switched off in F.runtimeconfig.json" in start.unrenewed(argv)
+
+
+def test_the_report_for_what_is_not_renewed_is_one_that_the_agent_reads():
     from thaw_agent import control
 
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        start.report_native(ours.fileno())
+        start.report_unrenewed(ours.fileno(), start.NATIVE)
         data, book = theirs.recv(1 << 17), theirs.recv(1 << 17)
     kind, flags, _ = control.split(data)
     report = control.report(flags, data[8:])

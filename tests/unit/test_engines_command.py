@@ -90,6 +90,14 @@ def test_the_images_own_kernel_options_follow_the_engines():
     assert command[command.index("-append") + 1] == f"{Platform.KVM.kernel_options} thaw.debug=1"
 
 
+@pytest.mark.parametrize("platform", list(Platform))
+def test_a_fault_in_the_guests_kernel_ends_the_machine(platform):
+    options = platform.kernel_options.split()
+
+    assert {"oops=panic", "panic=-1"} <= set(options)
+    assert "-no-reboot" in line(platform)
+
+
 def test_a_processors_features_count_only_under_kvm():
     info = "processor\t: 0\nmodel name\t: Xeon\nflags\t\t: fpu {}\n\nprocessor\t: 1\n"
     old, new = info.format("avx2"), info.format("avx512f")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -53,10 +54,17 @@ class Guest:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[tuple[GuestSession, Guest, list[LogLine]]]:
+async def connected(
+    last_words: str = "",
+) -> AsyncIterator[tuple[GuestSession, Guest, list[LogLine]]]:
     host_end, guest_end = memory_stream_pair()
     lines: list[LogLine] = []
-    async with open_session(host_end, on_log=lines.append) as session:
+
+    async def said() -> str:
+        await trio.lowlevel.checkpoint()
+        return last_words
+
+    async with open_session(host_end, on_log=lines.append, last_words=said) as session:
         yield session, Guest(guest_end), lines
 
 
@@ -435,3 +443,19 @@ async def test_d8_empty_lines_are_dropped() -> None:
         await wait_all_tasks_blocked()
 
     assert lines == ["a", "b", " ", "a\n\n\nb\n", " "]
+
+
+@pytest.mark.parametrize(
+    ("last_words", "reason"),
+    [
+        ("BUG: page fault\ud800", "the guest's kernel failed: BUG: page fault?"),
+        ("", "the machine closed its channel"),
+    ],
+)
+async def test_a_machine_that_died_is_asked_what_its_kernel_said_last(
+    last_words: str, reason: str
+) -> None:
+    async with connected(last_words) as (session, guest, _):
+        await guest.stream.aclose()
+        with pytest.raises(MachineDied, match=re.escape(reason) + "$"):
+            await session.ping()

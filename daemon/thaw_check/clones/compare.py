@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from .atoms import capacity_bits, chance_bits
+from .atoms import AtomKind, capacity_bits, chance_bits
 from .attribution import drawn_by, kept_in, made_by
 from .fields import Alike, Field, alike, fields_of, files_of
 
@@ -49,6 +49,8 @@ class Verdict(StrEnum):
     """Where an object lies in memory: shared by nature."""
     HINT = "hint"
     """Too little chance in it to be sure."""
+    EMPTY = "empty"
+    """An id of zeros alone: nobody made one."""
 
 
 @frozen
@@ -144,6 +146,7 @@ def _sightings(rows: list[list[_Row]], event: int, tally: Counter[str]) -> Itera
         table = [[fields[path] for fields, _ in start] for start in rows]
         if len({field.text for start in table for field in start}) == 1:
             tally["constant"] += 1
+            yield from _empty(path, table, event)
             continue
         answers = [[answer for _, answer in start] for start in rows]
         found = list(_shared_parts(path, table, answers, event))
@@ -164,6 +167,15 @@ def _sightings(rows: list[list[_Row]], event: int, tally: Counter[str]) -> Itera
             for start in rows
         ]
         yield from _strays(f"{channel} (anywhere)", loose, event)
+
+
+def _empty(path: str, table: list[list[Field]], event: int) -> Iterator[_Sighting]:
+    """Ids that are zeros alone, in a field that is equal everywhere."""
+    for part, atom in enumerate(table[0][0].atoms):
+        if atom.kind is AtomKind.UUID and not atom.text.strip("0-"):
+            clones = f"{len(table[0])} of {len(table[0])}"
+            values = tuple(atom.text for _ in table)
+            yield _Sighting(path, event, part, values, 0.0, clones, Verdict.EMPTY)
 
 
 def _channel(path: str) -> str:

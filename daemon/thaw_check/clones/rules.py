@@ -54,6 +54,14 @@ _RULES: Final = {
         "Memory is laid out alike in all clones; nothing can change that.",
         "Do not use an address, or id(), to tell objects of different environments apart.",
     ),
+    Verdict.EMPTY: Rule(
+        "CLONE006",
+        "empty-id",
+        Level.INFO,
+        "Every clone answers an id of zeros alone",
+        "Nobody made it: `new Guid()` in C# is all zeros, and so is a uuid.UUID(int=0).",
+        "Make it with Guid.NewGuid() or uuid.uuid4() after the restore, unless it is meant to say that there is none.",
+    ),
 }
 RULES: Final = {rule.id: rule for rule in _RULES.values()}
 _SHOWN: Final = 48

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import trio
 from attrs import define, field
 
 _RECEIVE_BYTES: Final = 16 * 1024
+_GAVE_UP: Final = re.compile(r"(?:BUG: |Oops: |Kernel panic - not syncing: )[^\n]*")
+"""How Linux begins what it says of a fault of its own (fault.c, dumpstack.c and panic.c)."""
+_LONGEST_WORDS: Final = 400
 
 
 @define(eq=False)
@@ -40,3 +44,11 @@ class ConsoleLog:
         """The last bytes as text, lines ended by a line feed alone."""
         kept = bytes(self._bytes[-(limit or self.limit) :])
         return kept.decode(errors="replace").replace("\r\n", "\n")
+
+
+def last_words(console: str) -> str:
+    """Why the kernel gave up, by the end of its console: the fault, and what it made of it. Empty if it did not."""
+    said = list(dict.fromkeys(_GAVE_UP.findall(console)))
+    if not said or not said[-1].startswith("Kernel panic"):
+        return ""
+    return "; ".join(dict.fromkeys((said[0], said[-1])))[:_LONGEST_WORDS]

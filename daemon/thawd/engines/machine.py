@@ -152,6 +152,13 @@ class Machine(ABC):
     def console_tail(self) -> str:
         """The last few KiB the guest wrote to its serial console, for error messages."""
 
+    @abstractmethod
+    async def last_words(self) -> str:
+        """Why the guest's kernel gave up, in its own words; empty if it did not. For a machine whose channel ended.
+
+        Waits for the VMM's end, so that all it said is there; for a second at most.
+        """
+
 
 class Engine(ABC):
     """Starts machines. A package of `thawd.engines` offers what it has in `OFFERS` (see `registry`)."""

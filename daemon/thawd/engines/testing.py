@@ -18,6 +18,7 @@ import trio
 import trio.testing
 from attrs import define, field
 
+from thawd.engines.console import last_words
 from thawd.engines.machine import (
     ANSWER_S,
     Engine,
@@ -202,6 +203,10 @@ class FakeMachine(Machine):
     def console_tail(self) -> str:
         """See `Machine`; what the test put into `console`."""
         return self.console
+
+    async def last_words(self) -> str:
+        """See `Machine`; by what the test put into `console`."""
+        return last_words(self.console)
 
     def go_silent(self) -> None:
         """Stand still like a VMM that was sent SIGSTOP: the guest says nothing more, commands wait for their deadline."""

@@ -90,7 +90,10 @@ async def _on_demand(
         identity = Identity()
         request = init_request(host, version, identity, log, initialization_type="on-demand")
         runtime_us = 0
-        async with machine() as mine, open_session(mine.channel(), on_log=into(log)) as session:
+        async with (
+            machine() as mine,
+            open_session(mine.channel(), on_log=into(log), last_words=mine.last_words) as session,
+        ):
             await greet(session, deadline_s=host.boot_deadline_s)
             if with_init:
                 request = replace(request, clock_ns=time.time_ns())

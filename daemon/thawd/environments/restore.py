@@ -63,7 +63,9 @@ async def restored(
     with host.doubting(snapshot.directory):
         async with (
             host.engine.restore(snapshot, code=disk.path, generation=generation_id) as machine,
-            open_session(machine.channel(), on_log=listener or into(log)) as session,
+            open_session(
+                machine.channel(), on_log=listener or into(log), last_words=machine.last_words
+            ) as session,
         ):
             await machine.resume()
             request = wire.Restore(

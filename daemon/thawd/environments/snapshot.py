@@ -75,7 +75,9 @@ async def take_snapshot(
             host.base_clone(
                 version, code=disk.path, scratch=scratch, generation=generation_id
             ) as machine,
-            open_session(machine.channel(), on_log=listener or into(log)) as session,
+            open_session(
+                machine.channel(), on_log=listener or into(log), last_words=machine.last_words
+            ) as session,
         ):
             await machine.resume()
             await greet(session, deadline_s=host.boot_deadline_s)

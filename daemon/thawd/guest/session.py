@@ -23,7 +23,7 @@ from thawd.guest.said import harmless, text
 from thawd.nurseries import helpers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 _log = structlog.get_logger()
 
@@ -45,11 +45,17 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+async def _silence() -> str:
+    """No words."""
+    return ""
+
+
 @define(eq=False)
 class GuestSession:
     """The channel of one machine. Made by `open_session`, which owns its reading task."""
 
     _stream: trio.abc.Stream
+    _last_words: Callable[[], Awaitable[str]]
     lines: Lines = field(factory=Lines)
     ended: trio.Event = field(factory=trio.Event)
     """Set when the channel has ended; `failure()` says why."""
@@ -164,7 +170,7 @@ class GuestSession:
             try:
                 await self._stream.send_all(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                self._end(MachineDied("the machine went away"))
+                self._end(await self._died())
                 raise self.failure() from error
 
     async def _receive(self, *kinds: wire.Kind) -> wire.Frame:
@@ -191,7 +197,7 @@ class GuestSession:
 
     async def _read(self) -> None:
         """Take frames until the channel ends."""
-        failure: GuestError | MachineDied = MachineDied("the machine closed its channel")
+        failure: GuestError | MachineDied | None = None
         try:
             while data := await self._stream.receive_some(_READ_BYTES):
                 for frame in self._decoder.feed(data):
@@ -210,7 +216,12 @@ class GuestSession:
         finally:
             with suppress(Exception):  # the listener may be what ended this session
                 self.lines.tell_lost()
-        self._end(failure)
+        self._end(failure or await self._died())
+
+    async def _died(self) -> MachineDied:
+        if said := await self._last_words():
+            return MachineDied(f"the guest's kernel failed: {text(said)}")
+        return MachineDied("the machine closed its channel")
 
     def _take(self, frame: wire.Frame) -> None:
         kind = frame.kind
@@ -251,10 +262,16 @@ class GuestSession:
 
 @asynccontextmanager
 async def open_session(
-    stream: trio.abc.Stream, *, on_log: Callable[[LogLine], None] = ignore
+    stream: trio.abc.Stream,
+    *,
+    on_log: Callable[[LogLine], None] = ignore,
+    last_words: Callable[[], Awaitable[str]] = _silence,
 ) -> AsyncIterator[GuestSession]:
-    """A session over a machine's channel; its reading task ends with this scope."""
-    session = GuestSession(stream, Lines(on_log))
+    """A session over a machine's channel; its reading task ends with this scope.
+
+    `last_words` is asked why the guest's kernel gave up when the channel ends (`Machine.last_words`).
+    """
+    session = GuestSession(stream, last_words, Lines(on_log))
     # Callers tell an InitFailure from a RestoreFailure by class, so errors must leave as they are.
     async with helpers() as nursery:
         nursery.start_soon(session._read)  # noqa: SLF001

@@ -147,7 +147,7 @@ class BaseSnapshots:
             target.mkdir(mode=0o700)
             async with (
                 self._engine.boot(spec, code=self._placeholder, scratch=scratch) as machine,
-                open_session(machine.channel()) as session,
+                open_session(machine.channel(), last_words=machine.last_words) as session,
             ):
                 try:
                     # Inside too: when the machine is gone, so is the file that filled the disk.

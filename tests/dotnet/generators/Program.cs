@@ -4,8 +4,8 @@ using System.Text.Json;
 using Generators;
 
 // What is asked for: HOOKS=none is a client that knows nothing of SnapStart; LATE a hook that is registered too late;
-// LOAD allocates all the time on two threads, COLLECT collects everything all the time; HEAP keeps so many MiB alive;
-// DRIVERS loads those of databases, which takes an emulated processor long; CHILD starts that Python, through .NET and
+// LOAD allocates all the time on two threads, COLLECT collects everything all the time, once it is there; HEAP keeps so
+// many MiB alive; DRIVERS loads those of databases, which takes an emulated processor long; CHILD starts that Python, through .NET and
 // through the C library, which says what it was given.
 const BindingFlags Internal = BindingFlags.Static | BindingFlags.NonPublic;
 var api = new Uri($"http://{Environment.GetEnvironmentVariable("AWS_LAMBDA_RUNTIME_API")}/2018-06-01/runtime/");
@@ -17,14 +17,14 @@ for (var index = 0; index < int.Parse(Environment.GetEnvironmentVariable("HEAP")
         kept.Add(new byte[4096]);
 for (var thread = 0; thread < (Environment.GetEnvironmentVariable("LOAD") is null ? 0 : 2); thread++)
     new Thread(Allocate) { IsBackground = true }.Start();
-if (Environment.GetEnvironmentVariable("COLLECT") is not null)
-    new Thread(Collect) { IsBackground = true }.Start();
 if (Environment.GetEnvironmentVariable("DRIVERS") is not null)
     Drivers.Load();
 Threads.Draw();
 if (Environment.GetEnvironmentVariable("CHILD") is { } python)
     Drivers.Start(python);
 GC.Collect(2, GCCollectionMode.Forced, blocking: true, compacting: true);
+if (Environment.GetEnvironmentVariable("COLLECT") is not null)
+    new Thread(Collect) { IsBackground = true }.Start();
 
 var snapStart = Environment.GetEnvironmentVariable("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start";
 if (snapStart && Environment.GetEnvironmentVariable("HOOKS") != "none")

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net.Security;
 using System.Reflection;
+using System.Runtime;
 using System.Security.Cryptography;
 using Amazon.Runtime.Credentials;
 using Datadog.Trace.Util;
@@ -71,6 +72,7 @@ internal static class Sources
         ["kept: HashCode"] = () => $"{HashCode.Combine(1, 2):x}",
         ["kept: process id"] = () => $"{Environment.ProcessId}",
         ["kept: a Guid of the init"] = () => KeptGuid,
+        ["kept: the collector"] = () => GCSettings.IsServerGC ? "server" : "workstation",
     };
 
     private static T Locked<T>(object gate, Func<T> draw)

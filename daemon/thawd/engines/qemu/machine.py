@@ -12,6 +12,7 @@ import structlog
 import trio
 from attrs import define, field
 
+from thawd.engines.console import last_words
 from thawd.engines.machine import (
     ANSWER_S,
     Machine,
@@ -44,6 +45,7 @@ _STATE_DESCRIPTOR: Final = "state"
 where `file:` needs 8.2 and `exec:` a shell that the sandbox forbids."""
 _BYTES_A_SECOND: Final = 1 << 40
 _DEATH_S: Final = 5.0
+_LAST_WORDS_S: Final = 1.0
 _MIGRATION_S: Final = 30.0
 """For loading or saving the state of devices, some hundred KiB: 4 ms on an idle machine."""
 _LIFE_EVERY_S: Final = 5.0
@@ -149,6 +151,15 @@ class QemuMachine(Machine):
     def console_tail(self) -> str:
         """See `Machine`. What QEMU itself said on stderr is in it too."""
         return self._console.tail(4096)
+
+    async def last_words(self) -> str:
+        """See `Machine`."""
+        with trio.move_on_after(_LAST_WORDS_S):
+            await self._process.wait()
+            await self._console.ended.wait()
+        if words := last_words(self._console.tail()):
+            _log.warning("machine.kernel_failed", pid=self.pid, console=self._console.tail(4096))
+        return words
 
     async def execute(
         self,

@@ -1,5 +1,7 @@
 """Tells what a function finds around it; its init sleeps first, if INIT_SLEEP says so."""
 
+import ctypes
+import mmap
 import os
 import resource
 import signal
@@ -56,6 +58,19 @@ def do_crash(event, context):
         os.kill(os.getpid(), signal.SIGSEGV)
     _, status = os.waitpid(pid, 0)
     return {"dumped": os.WCOREDUMP(status), "files": [path.name for path in Path("/tmp").iterdir()]}
+
+
+# mov eax, ss; mov rcx, rsp; push rax; push rcx; pushfq; mov eax, cs; push rax; lea rax, [rip + 3]; push rax; iretq;
+# mov eax, 42; ret
+RETURNS_BY_IRET = bytes.fromhex("8cd0 4889e1 50 51 9c 8cc8 50 488d0503000000 50 48cf b82a000000 c3")
+
+
+def do_iret(event, context):
+    """Set all registers at once, as .NET 8 does after an exception."""
+    code = mmap.mmap(-1, len(RETURNS_BY_IRET), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(RETURNS_BY_IRET)
+    call = ctypes.CFUNCTYPE(ctypes.c_int)
+    return call(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
 
 
 def do_print(event, context):

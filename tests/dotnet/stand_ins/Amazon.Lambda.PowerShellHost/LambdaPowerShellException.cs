@@ -1,0 +1,3 @@
+namespace Amazon.Lambda.PowerShellHost;
+
+public class LambdaPowerShellException(string message, Exception inner = null) : Exception(message, inner);
