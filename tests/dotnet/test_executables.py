@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import struct
 
@@ -69,7 +70,22 @@ def test_hooks_run_in_awss_order_around_the_snapshot_and_ours_are_there(launch, 
         "init",
         *("before 2", "before 1"),
         *("after 1", "after 2"),
-        *("tea", "tea by the logger"),
+        *("tea", "tea on error", "tea by the logger"),
+    ]
+
+
+def test_a_line_is_a_record_of_its_request(launch, program):
+    machine = launch(program, kind="on-demand")
+    machine.take(wire.Kind.INIT_DONE)
+    reply(machine, {"Say": "tea"})
+    records = [text.partition("\t") for _, _, text in machine.logs()]
+
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[0-9:]{8}\.\d{3}Z", when) for when, _, _ in records)
+    assert [rest for _, _, rest in records] == [
+        "\tinfo\tinit",
+        "request-1\tinfo\ttea",
+        "request-1\tfail\ttea on error",
+        "request-1\tinfo\ttea by the logger",
     ]
 
 

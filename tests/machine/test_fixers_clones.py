@@ -24,7 +24,7 @@ VENDOR = ROOT / ".cache" / "vendor"
 CLONES = 8
 AT_ONCE = 3
 
-STANDARD = ("stdlib", "mailbox")
+STANDARD = ("stdlib", "mailbox", "wipe_on_fork")
 LIBRARIES = {
     "numpy": "numpy",
     "cryptography": "cryptography",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import random
 import struct
 
@@ -10,6 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thaw_runtime import drbg, mt19937, native
+from thaw_runtime.draw import Draw
+from thaw_runtime.fixers import _wipe_on_fork
+from thaw_runtime.registry import Context
+
+WIPE_ON_FORK = 18
+"""MADV_WIPEONFORK, which the mmap module has no name for."""
 
 
 @pytest.mark.parametrize(
@@ -53,6 +60,42 @@ def test_an_exported_function_is_found_once():
     """Many libraries see libc's symbols; each address counts once."""
     assert len(native.functions("getpid", native.libraries())) == 1
     assert native.functions("no_such_function_anywhere", native.libraries()) == {}
+
+
+SMAPS = """\
+7f15b95ff000-7f15b9600000 rw-p 00000000 00:00 0
+Size:                  4 kB
+VmFlags: rd wr mr mw me ac wf
+7f15b99fb000-7f15b99fc000 r--p 00000000 00:00 0
+VmFlags: rd mr mw me ac wf
+7f15ba0d2000-7f15ba0d3000 rw-p 00000000 00:00 0
+VmFlags: rd wr mr mw me nr wf dd dp
+7f15bb000000-7f15bb001000 rw-p 00000000 fe:01 131  /opt/VmFlags: wf.so
+VmFlags: rd wr mr mw me ac
+"""
+
+
+def test_pages_that_fork_wipes_are_told_from_all_others():
+    """Not one that is read only, not getrandom()'s droppable state, not a file whose name looks like a flag."""
+    found = native.parse_wiped_on_fork(SMAPS.splitlines(keepends=True))
+
+    assert [page.start for page in found] == [0x7F15B95FF000]
+
+
+def test_pages_that_a_library_asked_fork_to_wipe_are_empty_in_a_clone():
+    """BoringSSL, AWS-LC and s2n reseed when they find theirs empty; a restore empties nothing by itself."""
+    waiting, other = (
+        mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for _ in range(2)
+    )
+    waiting.madvise(WIPE_ON_FORK)
+    waiting[0] = other[0] = 1
+    fixer = _wipe_on_fork.WipeOnForkFixer()
+
+    fixer.freeze(Context({}))
+    assert waiting[0] == 1
+    fixer.thaw(Draw(b"host" * 16))
+
+    assert (waiting[0], other[0]) == (0, 1)
 
 
 NOW = 1_795_000_000

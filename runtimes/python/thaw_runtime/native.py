@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LOADED_ALREADY: Final = os.RTLD_NOW | getattr(os, "RTLD_NOLOAD", 4)
 
@@ -47,6 +50,30 @@ def parse_mapping(line: str) -> Mapping:
         int(inode),
         path[0] if path else "",
     )
+
+
+def wiped_on_fork() -> list[Mapping]:
+    """What the kernel would empty in a forked child (MADV_WIPEONFORK), where it can be written to.
+
+    Without getrandom()'s own state in the C library, which is droppable (`dp`): the kernel's reseeding renews it.
+    """
+    with open("/proc/self/smaps", encoding="utf-8", errors="surrogateescape") as lines:
+        return parse_wiped_on_fork(lines)
+
+
+def parse_wiped_on_fork(lines: Iterable[str]) -> list[Mapping]:
+    """The same of the lines of proc_pid_smaps(5)."""
+    found: list[Mapping] = []
+    header = ""
+    for line in lines:
+        name, _, rest = line.partition(":")
+        if name == "VmFlags":
+            flags = rest.split()
+            if "wf" in flags and "wr" in flags and "dp" not in flags:
+                found.append(parse_mapping(header))
+        elif "-" in name.split(" ", 1)[0]:
+            header = line
+    return found
 
 
 def libraries() -> list[str]:

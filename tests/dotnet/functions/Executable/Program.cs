@@ -48,6 +48,7 @@ async Task<Response> Handle(Request request, ILambdaContext context)
     if (request.Say is { } text)
     {
         Console.WriteLine(text);
+        Console.Error.WriteLine($"{text} on error");
         context.Logger.LogLine($"{text} by the logger");
     }
     if (request.Throw is { } message)

@@ -30,6 +30,7 @@ public class LambdaBootstrap : IDisposable
     {
         this.handler = handler;
         this.initializer = initializer;
+        LogWriter.Install();
     }
 
     public LambdaBootstrap(HandlerWrapper handlerWrapper, LambdaBootstrapInitializer initializer = null)
@@ -97,7 +98,7 @@ public class LambdaBootstrap : IDisposable
     private async Task InvokeOnceAsync()
     {
         var invocation = await client.NextAsync();
-        var id = invocation.LambdaContext.AwsRequestId;
+        var id = LogWriter.RequestId = invocation.LambdaContext.AwsRequestId;
         InvocationResponse response;
         try
         {
