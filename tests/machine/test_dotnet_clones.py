@@ -67,7 +67,9 @@ def published(daemon: Daemon, name: str, runtime: str, folder: Path, **variables
         assert done["State"] == "Active", done.get("StateReason")
 
 
-def trials(daemon: Daemon, name: str, count: int = CLONES) -> list[dict[str, Any]]:
+def trials(
+    daemon: Daemon, name: str, count: int = CLONES, *, at_once: int = AT_ONCE
+) -> list[dict[str, Any]]:
     """So many restores of version 1, each with its answer to one event."""
 
     def one(_: int) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def trials(daemon: Daemon, name: str, count: int = CLONES) -> list[dict[str, Any
             assert answer["error_type"] is None, answer
             return {**trial, "said": json.loads(answer["payload"])}
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(one, range(count)))
 
 
@@ -147,7 +149,7 @@ def test_nothing_is_shared_though_the_server_collector_is_interrupted(
     """It moves everything all the time, on two processors, and stands still somewhere within."""
     name = f"{runtime}-collecting"
     published(of_two_processors, name, runtime, function, DOTNET_gcServer="1", COLLECT="1")
-    clones = [trial["said"] for trial in trials(of_two_processors, name, FEW)]
+    clones = [trial["said"] for trial in trials(of_two_processors, name, FEW, at_once=1)]
 
     assert everywhere(clones[0], "kept: the collector") == {"server"}
     assert shared(clones) == sources(clones, "kept")

@@ -4,13 +4,14 @@ using System.Text.Json;
 using Generators;
 
 // What is asked for: HOOKS=none is a client that knows nothing of SnapStart; LATE a hook that is registered too late;
-// LOAD allocates all the time on two threads, COLLECT collects everything all the time, once it is there; HEAP keeps so
-// many MiB alive; DRIVERS loads those of databases, which takes an emulated processor long; CHILD starts that Python, through .NET and
-// through the C library, which says what it was given.
+// LOAD allocates all the time on two threads; COLLECT collects everything all the time, until the restore; HEAP keeps so
+// many MiB alive; DRIVERS loads those of databases, which takes an emulated processor long; CHILD starts that Python,
+// through .NET and through the C library, which says what it was given.
 const BindingFlags Internal = BindingFlags.Static | BindingFlags.NonPublic;
 var api = new Uri($"http://{Environment.GetEnvironmentVariable("AWS_LAMBDA_RUNTIME_API")}/2018-06-01/runtime/");
 using var client = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = Timeout.InfiniteTimeSpan };
 
+var collecting = true;
 var kept = new List<byte[]>();
 for (var index = 0; index < int.Parse(Environment.GetEnvironmentVariable("HEAP") ?? "0"); index++)
     for (var part = 0; part < 256; part++)
@@ -39,6 +40,7 @@ if (snapStart && Environment.GetEnvironmentVariable("HOOKS") != "none")
     while (before.TryPop(out var hook))
         await Guarded(hook, "init/error");
     Get("restore/next");
+    collecting = false;
     while (after.TryDequeue(out var hook))
         await Guarded(hook, "restore/error");
 }
@@ -83,9 +85,9 @@ static void Allocate()
         GC.KeepAlive(new byte[100]);
 }
 
-static void Collect()
+void Collect()
 {
-    while (true)
+    while (collecting)
     {
         GC.Collect(2, GCCollectionMode.Forced, blocking: true, compacting: true);
         Thread.Sleep(1); // or nothing else would get on
