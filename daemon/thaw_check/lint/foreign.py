@@ -14,6 +14,7 @@ from .values import (
     PARTIAL,
     UNKNOWN,
     Bound,
+    Class,
     Function,
     Kind,
     Module,
@@ -61,6 +62,8 @@ _TELLING: Final = frozenset(
 )
 _JOINING: Final = frozenset({"urllib.parse.urljoin", "os.path.join", "posixpath.join"})
 _PARTIALS: Final = frozenset({"functools.partial", "functools.partialmethod"})
+_IN_THREADS: Final = frozenset({"to_thread", "run_sync", "run_in_executor"})
+"""Runners that take a function and never an awaitable."""
 _STALE: Final = frozenset(
     {Kind.UNIQUE, Kind.ENTROPY, Kind.KEY, Kind.NUMBER, Kind.TIME, Kind.IDENTITY}
 )
@@ -92,6 +95,9 @@ def call(
         return worded("".join(texts), frozenset().union(*(contents(each) for each in given)))
     if name == PARTIAL:
         return _partially(run, thing, arguments, at, module)
+    first = arguments.first()
+    if method == "__new__" and first is not None and isinstance(first.ref, Class):
+        return Value(ref=Thing(f"{first.ref.module.name}.{first.ref.name}()", cls=first.ref))
     if name in {"importlib.import_module", "importlib.reload"}:
         return _module(run, arguments, module)
     if name in catalogue.SEEDS:
@@ -131,8 +137,12 @@ def call(
         function, *columns = arguments.positional
         rows = zip(*(iterated(each) or [UNKNOWN] for each in columns), strict=False)
         results = [run.apply(function, Arguments(row), at, module) for row in rows]
-        if name == "map":
+        if name == "map" or holder is not None:
             return listed(results, frozenset().union(*(each.origins for each in columns)))
+    if method == "submit" and holder is not None and arguments.positional:
+        rest = Arguments(arguments.positional[1:], arguments.keywords)
+        result = run.apply(arguments.positional[0], rest, at, module)
+        return Value(result.origins, Thing(f"{name}()", attrs={"<result>": result}))
     container = containers.made(name, arguments)
     if container is not None:
         return container
@@ -184,7 +194,8 @@ def _ran(
     if not given:
         return UNKNOWN
     first, *rest = given
-    if not isinstance(first.ref, Function | Bound) and not _is_partial(first):
+    called = isinstance(first.ref, Function | Bound) or _is_partial(first)
+    if not called and method not in _IN_THREADS:
         return first
     if method in {"async_to_sync", "sync_to_async"}:
         return first
@@ -301,6 +312,8 @@ def _method_of(
     if method in catalogue.STARTS.get(maker, ()):
         kind = Kind.PROCESS if maker.startswith(catalogue.PROCESSES) else Kind.BACKGROUND
         _effect(run, Effect(Origin(kind, f"{maker}.{method}", at), "", holder))
+        if method in {"submit", "map"}:
+            return None  # what it gives is what its function does
         return Value(ref=Thing(f"{parent}.{method}()"))
     client = _connecting(holder, method)
     if client is not None:
