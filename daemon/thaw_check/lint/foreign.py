@@ -42,6 +42,15 @@ _OPENERS: Final = {"open": 1, "io.open": 1, "codecs.open": 1, "gzip.open": 1, "b
                    "pathlib.Path().open": 0, "os.fdopen": 1}  # fmt: skip
 """Which argument is the mode."""
 _RANDOM_DEVICES: Final = frozenset({"/dev/urandom", "/dev/random", "/dev/hwrng"})
+_FILES_OF_KERNEL: Final = {
+    **dict.fromkeys(_RANDOM_DEVICES, Kind.ENTROPY),
+    "/proc/sys/kernel/random/uuid": Kind.UNIQUE,
+    "/proc/sys/kernel/random/boot_id": Kind.IDENTITY,
+    "/proc/sys/kernel/hostname": Kind.IDENTITY,
+    "/etc/hostname": Kind.IDENTITY,
+    "/etc/machine-id": Kind.IDENTITY,
+}
+"""What reading a file gives that is another in each environment."""
 _CONNECT_WITH_HOST: Final = frozenset(
     {
         "smtplib.SMTP",
@@ -143,9 +152,15 @@ def call(
         rest = Arguments(arguments.positional[1:], arguments.keywords)
         result = run.apply(arguments.positional[0], rest, at, module)
         return Value(result.origins, Thing(f"{name}()", attrs={"<result>": result}))
+    if holder is not None and method in {"read", "readline", "read_text", "read_bytes"}:
+        path = text_of(holder.attrs.get("<file>", UNKNOWN))
+        if path:
+            return Value(frozenset({Origin(_FILES_OF_KERNEL[path], path, at)}))
     container = containers.made(name, arguments)
     if container is not None:
         return container
+    if name == "pathlib.Path" and const(arguments.first() or UNKNOWN) in _FILES_OF_KERNEL:
+        return Value(ref=Thing("pathlib.Path()", attrs={"<file>": arguments.positional[0]}))
     return _passed_on(thing, method, arguments)
 
 
@@ -521,6 +536,8 @@ def _opened(name: str, arguments: Arguments, at: Location) -> Value:
     device = const(arguments.first() or UNKNOWN) in _RANDOM_DEVICES
     writes = isinstance(mode, str) and bool(set(mode) & set("wax+"))
     thing = Thing(f"{name}()")
+    if const(arguments.first() or UNKNOWN) in _FILES_OF_KERNEL:
+        thing.attrs["<file>"] = arguments.positional[0]
     if writes or device:
         thing.held.add(Origin(Kind.FILE, name, at))
     return Value(ref=thing)
