@@ -28,6 +28,7 @@ NEW_PID = 0x20000000
 NEW_USER = 0x10000000
 UNABLE = 77
 LONGEST_S = 60
+KEEP_ON_FORK = 19
 SYS_CLONE = {"x86_64": 56, "aarch64": 220}
 
 
@@ -100,6 +101,7 @@ def run_in_clone(function) -> dict:
     other threads sleep, and the interpreter's own lock is not let go on the way (PyDLL, not CDLL).
     """
     wait_for_other_threads()
+    keep_what_fork_wipes()
     reader, writer = os.pipe()
     libc = ctypes.PyDLL(None, use_errno=True)
     pid = libc.syscall(SYS_CLONE[platform.machine()], NEW_PID | signal.SIGCHLD, 0, 0, 0, 0)
@@ -127,6 +129,17 @@ def run_in_clone(function) -> dict:
     if "error" in answer:
         sys.exit(answer["error"])
     return answer
+
+
+def keep_what_fork_wipes() -> None:
+    """A clone of a process gets those pages empty, and the libraries that wait for that notice. A machine's does not."""
+    from thaw_runtime import native
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    for page in native.wiped_on_fork():
+        size = ctypes.c_size_t(page.stop - page.start)
+        if libc.madvise(ctypes.c_void_p(page.start), size, KEEP_ON_FORK) != 0:
+            sys.exit(f"madvise: {os.strerror(ctypes.get_errno())}")
 
 
 def read_within(reader: int, seconds: float) -> bytes | None:

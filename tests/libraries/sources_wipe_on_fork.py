@@ -1,7 +1,4 @@
-"""A generator that notices a fork as BoringSSL and AWS-LC do: by a page that the kernel empties in the child.
-
-For machines only: a process that is cloned gets an empty page from the kernel.
-"""
+"""A generator that notices a fork as BoringSSL and AWS-LC do: by a page that the kernel empties in the child."""
 
 import mmap
 import os

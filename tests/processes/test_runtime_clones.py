@@ -9,7 +9,7 @@ KERNEL = {"os.urandom", "secrets", "uuid4", "SystemRandom"}
 """Sources without a state in memory: the bed's clones share one kernel, so these differ without fixers too."""
 
 
-@pytest.mark.parametrize("module", ["stdlib", "mailbox", "fork_handlers"])
+@pytest.mark.parametrize("module", ["stdlib", "mailbox", "fork_handlers", "wipe_on_fork"])
 def test_clones_share_nothing_but_what_is_kept(module):
     """Eight clones, every source that the fixers claim: no value occurs in two of them."""
     result = clone(module)
@@ -24,7 +24,7 @@ def test_clones_share_nothing_but_what_is_kept(module):
     assert {f["result"] for f in result["fixers"]} <= {"ok", "absent"}
 
 
-@pytest.mark.parametrize("module", ["stdlib", "mailbox", "fork_handlers"])
+@pytest.mark.parametrize("module", ["stdlib", "mailbox", "fork_handlers", "wipe_on_fork"])
 def test_without_fixers_the_same_test_finds_them_all(module):
     """The test above can fail: every source with a state in memory repeats when nothing renews it."""
     clones = clone(module, "--off")["clones"]

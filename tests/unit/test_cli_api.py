@@ -111,6 +111,16 @@ async def test_settings_the_api_refuses(daemon, thaw, code):
         assert "128" in err
 
 
+async def test_a_runtime_without_an_image_is_refused_with_the_way_to_one(daemon, thaw, code):
+    """Lambda's words name what there is; the command says how more is made."""
+    async with daemon():
+        status, _, err = await thaw(
+            "function", "create", "f", "--code", code, "--runtime", "python3.14"
+        )
+        assert status == 65
+        assert err.endswith("thaw image build RUNTIME\n")
+
+
 async def test_doctor_finds_the_daemon(daemon, thaw):
     async with daemon():
         _, out, _ = await thaw("doctor", "--json")

@@ -278,10 +278,13 @@ class TestFunction:
         assert json.loads(daemon.requests[0][4])["SnapStart"] == {"ApplyOn": "None"}
 
     @pytest.mark.usefixtures("hello")
-    def test_create_twice_is_refused_in_the_daemons_words(self, code, thaw):
+    def test_create_twice_is_refused_in_the_daemons_words_with_a_way_out(self, code, thaw):
         status, out, err = thaw("function", "create", "hello", "--code", code)
 
-        assert (status, out, err) == (75, "", "thaw: Function already exist: hello\n")
+        assert (status, out) == (75, "")
+        assert err == (
+            "thaw: Function already exist: hello. Change it: thaw function update NAME --code PATH\n"
+        )
 
     @pytest.mark.usefixtures("hello")
     def test_list_reads_every_page(self, code, thaw):

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _LISTS: Final = frozenset(
     {"list", "tuple", "set", "frozenset", "sorted", "reversed", "iter", "aiter", "collections.deque",
-     "itertools.chain.from_iterable", "itertools.cycle", "asyncio.as_completed", "tqdm.tqdm", "more_itertools.always_iterable"}
+     "itertools.chain.from_iterable", "itertools.cycle", "asyncio.as_completed", "concurrent.futures.as_completed",
+     "tqdm.tqdm", "more_itertools.always_iterable"}
 )  # fmt: skip
 """Give what the first argument holds."""
 _DICTIONARIES: Final = frozenset(
@@ -67,8 +68,11 @@ def made(name: str, arguments: Arguments) -> Value | None:
             first.origins,
         )
     if name == "zip":
-        columns = [iterated(each) for each in arguments.positional]
-        return listed([listed(row) for row in zip(*columns, strict=False)])
+        columns = [iterated(each) or [UNKNOWN] for each in arguments.positional]
+        length = max(map(len, columns), default=0)
+        # Of what is not known one by one (a string, a comprehension) the last stands for all.
+        rows = [[column[min(row, len(column) - 1)] for column in columns] for row in range(length)]
+        return listed([listed(row) for row in rows])
     if name in {"filter", "itertools.filterfalse", "itertools.islice"} and first is not None:
         source = arguments.positional[-1] if "filter" in name else first
         return listed(iterated(source), source.origins)

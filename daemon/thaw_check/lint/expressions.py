@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from . import catalogue, foreign
 from .state import BUDGET, Arguments, Frame, Mode
 from .values import (
+    DECIDED,
     ELEMENTS,
     NAMESPACE,
     NONE,
@@ -26,6 +27,7 @@ from .values import (
     Value,
     const,
     contents,
+    decided,
     inside,
     iterated,
     join,
@@ -91,13 +93,13 @@ class Evaluator:
                 return self._unary(operator, self.value(operand, frame))
             case ast.BoolOp(values=values):
                 return join([self.value(each, frame) for each in values])
-            case ast.Compare(left=left, comparators=others):
-                for each in (left, *others):
-                    self.value(each, frame)
-                return UNKNOWN
+            case ast.Compare(left=left, ops=operators, comparators=others):
+                sides = [self.value(each, frame) for each in (left, *others)]
+                return _compared(sides, operators)
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                self.value(test, frame)
-                return join([self.value(body, frame), self.value(orelse, frame)])
+                truth = decided(self.value(test, frame))
+                ways = {True: [body], False: [orelse], None: [body, orelse]}[truth]
+                return join([self.value(way, frame) for way in ways])
             case ast.JoinedStr(values=values):
                 parts = [self.value(each, frame) for each in values]
                 return worded(
@@ -271,7 +273,8 @@ class Evaluator:
 
     def _unary(self, operator: ast.unaryop, operand: Value) -> Value:
         if isinstance(operator, ast.Not):
-            return UNKNOWN
+            truth = decided(operand)
+            return UNKNOWN if truth is None else Value(ref=Thing(DECIDED[not truth]))
         constant = const(operand)
         if isinstance(operator, ast.USub) and isinstance(constant, int | float):
             return Value(ref=Const(-constant))
@@ -493,3 +496,17 @@ def _as_secret(origin: Origin) -> Origin:
 
 def _has_time(origins: Origins) -> bool:
     return any(origin.kind is Kind.TIME for origin in origins)
+
+
+def _compared(sides: list[Value], operators: list[ast.cmpop]) -> Value:
+    """A comparison: only that of the kind of initialisation has a known result, which is "snap-start"."""
+    if len(operators) != 1 or "AWS_LAMBDA_INITIALIZATION_TYPE" not in map(text_of, sides):
+        return UNKNOWN
+    other = sides[text_of(sides[0]) == "AWS_LAMBDA_INITIALIZATION_TYPE"]
+    kinds = [const(each) for each in iterated(other) or [other]]
+    if not all(isinstance(kind, str) for kind in kinds):
+        return UNKNOWN
+    equal = isinstance(operators[0], ast.Eq | ast.In)
+    if not equal and not isinstance(operators[0], ast.NotEq | ast.NotIn):
+        return UNKNOWN
+    return Value(ref=Thing(DECIDED[("snap-start" in kinds) is equal]))

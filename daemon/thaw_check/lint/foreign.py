@@ -14,6 +14,7 @@ from .values import (
     PARTIAL,
     UNKNOWN,
     Bound,
+    Class,
     Function,
     Kind,
     Module,
@@ -41,6 +42,15 @@ _OPENERS: Final = {"open": 1, "io.open": 1, "codecs.open": 1, "gzip.open": 1, "b
                    "pathlib.Path().open": 0, "os.fdopen": 1}  # fmt: skip
 """Which argument is the mode."""
 _RANDOM_DEVICES: Final = frozenset({"/dev/urandom", "/dev/random", "/dev/hwrng"})
+_FILES_OF_KERNEL: Final = {
+    **dict.fromkeys(_RANDOM_DEVICES, Kind.ENTROPY),
+    "/proc/sys/kernel/random/uuid": Kind.UNIQUE,
+    "/proc/sys/kernel/random/boot_id": Kind.IDENTITY,
+    "/proc/sys/kernel/hostname": Kind.IDENTITY,
+    "/etc/hostname": Kind.IDENTITY,
+    "/etc/machine-id": Kind.IDENTITY,
+}
+"""What reading a file gives that is another in each environment."""
 _CONNECT_WITH_HOST: Final = frozenset(
     {
         "smtplib.SMTP",
@@ -61,6 +71,8 @@ _TELLING: Final = frozenset(
 )
 _JOINING: Final = frozenset({"urllib.parse.urljoin", "os.path.join", "posixpath.join"})
 _PARTIALS: Final = frozenset({"functools.partial", "functools.partialmethod"})
+_IN_THREADS: Final = frozenset({"to_thread", "run_sync", "run_in_executor"})
+"""Runners that take a function and never an awaitable."""
 _STALE: Final = frozenset(
     {Kind.UNIQUE, Kind.ENTROPY, Kind.KEY, Kind.NUMBER, Kind.TIME, Kind.IDENTITY}
 )
@@ -92,6 +104,9 @@ def call(
         return worded("".join(texts), frozenset().union(*(contents(each) for each in given)))
     if name == PARTIAL:
         return _partially(run, thing, arguments, at, module)
+    first = arguments.first()
+    if method == "__new__" and first is not None and isinstance(first.ref, Class):
+        return Value(ref=Thing(f"{first.ref.module.name}.{first.ref.name}()", cls=first.ref))
     if name in {"importlib.import_module", "importlib.reload"}:
         return _module(run, arguments, module)
     if name in catalogue.SEEDS:
@@ -131,11 +146,21 @@ def call(
         function, *columns = arguments.positional
         rows = zip(*(iterated(each) or [UNKNOWN] for each in columns), strict=False)
         results = [run.apply(function, Arguments(row), at, module) for row in rows]
-        if name == "map":
+        if name == "map" or holder is not None:
             return listed(results, frozenset().union(*(each.origins for each in columns)))
+    if method == "submit" and holder is not None and arguments.positional:
+        rest = Arguments(arguments.positional[1:], arguments.keywords)
+        result = run.apply(arguments.positional[0], rest, at, module)
+        return Value(result.origins, Thing(f"{name}()", attrs={"<result>": result}))
+    if holder is not None and method in {"read", "readline", "read_text", "read_bytes"}:
+        path = text_of(holder.attrs.get("<file>", UNKNOWN))
+        if path:
+            return Value(frozenset({Origin(_FILES_OF_KERNEL[path], path, at)}))
     container = containers.made(name, arguments)
     if container is not None:
         return container
+    if name == "pathlib.Path" and const(arguments.first() or UNKNOWN) in _FILES_OF_KERNEL:
+        return Value(ref=Thing("pathlib.Path()", attrs={"<file>": arguments.positional[0]}))
     return _passed_on(thing, method, arguments)
 
 
@@ -184,7 +209,8 @@ def _ran(
     if not given:
         return UNKNOWN
     first, *rest = given
-    if not isinstance(first.ref, Function | Bound) and not _is_partial(first):
+    called = isinstance(first.ref, Function | Bound) or _is_partial(first)
+    if not called and method not in _IN_THREADS:
         return first
     if method in {"async_to_sync", "sync_to_async"}:
         return first
@@ -301,6 +327,8 @@ def _method_of(
     if method in catalogue.STARTS.get(maker, ()):
         kind = Kind.PROCESS if maker.startswith(catalogue.PROCESSES) else Kind.BACKGROUND
         _effect(run, Effect(Origin(kind, f"{maker}.{method}", at), "", holder))
+        if method in {"submit", "map"}:
+            return None  # what it gives is what its function does
         return Value(ref=Thing(f"{parent}.{method}()"))
     client = _connecting(holder, method)
     if client is not None:
@@ -508,6 +536,8 @@ def _opened(name: str, arguments: Arguments, at: Location) -> Value:
     device = const(arguments.first() or UNKNOWN) in _RANDOM_DEVICES
     writes = isinstance(mode, str) and bool(set(mode) & set("wax+"))
     thing = Thing(f"{name}()")
+    if const(arguments.first() or UNKNOWN) in _FILES_OF_KERNEL:
+        thing.attrs["<file>"] = arguments.positional[0]
     if writes or device:
         thing.held.add(Origin(Kind.FILE, name, at))
     return Value(ref=thing)

@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 
 _EVENT: Final = frozenset({"event", "evt", "_event", "payload", "request"})
 _CONTEXT: Final = frozenset({"context", "ctx", "_context", "_ctx", "_", "__"})
+_AFTER_INIT: Final = {
+    "__post_init__": Arguments(),
+    "__attrs_post_init__": Arguments(),
+    "model_post_init": Arguments((UNKNOWN,)),
+}
+"""Methods that a written-out `__init__` of dataclasses, attrs and pydantic ends with, and what it gives them."""
 
 
 @define(eq=False)
@@ -255,7 +261,7 @@ class Run:
             frame.names[function.node.args.kwarg.arg] = Value(ref=Thing("dict", attrs=attrs))
 
     def _instance(self, cls: Class, arguments: Arguments, at: Location, module: Module) -> Value:
-        made = Value(ref=Thing(f"{cls.module.name}.{cls.name}()", cls=cls))
+        made = self._made_by_new(cls, arguments, at)
         initialiser = self._evaluator.attribute(made, "__init__", at, module)
         if isinstance(initialiser.ref, Bound):
             self.apply(initialiser, arguments, at, module)
@@ -270,7 +276,22 @@ class Run:
             factory = value.ref.attrs.get("<factory>") if isinstance(value.ref, Thing) else None
             if factory is not None and name not in arguments.keywords:
                 thing.attrs[name] = self.apply(factory, Arguments(), at, module)
+        for name, given in _AFTER_INIT.items():
+            last = self._evaluator.attribute(made, name, at, module)
+            if isinstance(last.ref, Bound):
+                self.apply(last, given, at, module)
+            else:
+                thing.attrs.pop(name, None)
         return made.plus(contents(arguments.rest))
+
+    def _made_by_new(self, cls: Class, arguments: Arguments, at: Location) -> Value:
+        """The object before `__init__`: the one that the class's own `__new__` gives, of several the last."""
+        maker = next((e.attrs["__new__"] for e in cls.lineage() if "__new__" in e.attrs), UNKNOWN)
+        found: list[Thing] = []
+        if isinstance(maker.ref, Function):
+            refs = self.call(maker.ref, arguments, at, Value(ref=cls)).refs()
+            found = [ref for ref in refs if isinstance(ref, Thing) and ref.cls is cls]
+        return Value(ref=found[-1] if found else Thing(f"{cls.module.name}.{cls.name}()", cls=cls))
 
     def _note_shadows(self, function: Function, frame: Frame) -> None:
         """A hook that assigns what looks like a global, without saying so."""

@@ -21,6 +21,7 @@ from .values import (
     Thing,
     Value,
     const,
+    decided,
     slot_of,
 )
 
@@ -71,8 +72,10 @@ class Executor:
             case ast.Return(value=inner):
                 frame.returns.append(value(inner, frame))
             case ast.If(test=test, body=body, orelse=orelse):
-                value(test, frame)
+                tested = value(test, frame)
                 taken = _decided(test)
+                if taken is None:
+                    taken = decided(tested)
                 if taken is None:
                     taken = self._told(test, frame)
                 if taken is not False:

@@ -248,6 +248,13 @@ class Value:
 UNKNOWN: Final = Value()
 
 
+def decided(value: Value) -> bool | None:
+    """Which branch init takes on `value`, where that is sure."""
+    if isinstance(value.ref, Thing) and not value.others:
+        return {kind: truth for truth, kind in DECIDED.items()}.get(value.ref.type)
+    return None
+
+
 def const(value: Value) -> object:
     """The constant that `value` is, or Ellipsis."""
     return value.ref.value if isinstance(value.ref, Const) else ...
@@ -255,6 +262,8 @@ def const(value: Value) -> object:
 
 PARTIAL: Final = "functools.partial()"
 """Its attributes are the function and what is given to it."""
+DECIDED: Final = {True: "<true>", False: "<false>"}
+"""The types of what a comparison with the kind of initialisation gives: init knows which branch it takes."""
 NAMESPACE: Final = "<namespace>"
 """The type of what `vars(x)`, `x.__dict__` and `globals()` give: its owner's attributes are its elements."""
 _ALTERNATIVES: Final = 8

@@ -39,14 +39,20 @@ _HINTS: Final = {
     "TooManyRequestsException": "Try again, or raise pool.max_machines in the configuration",
     "SnapStartNotReadyException": "Its snapshot is being made again: try in a minute",
 }
+_HINTS_BY_WORDS: Final = {
+    "at 'runtime' failed to satisfy": "Runtimes are those that have an image: thaw image build RUNTIME",
+    "Function already exist": "Change it: thaw function update NAME --code PATH",
+}
+"""For exceptions of many causes: what of Lambda's words tells this one."""
 
 
 class DaemonRefused(ThawError):
     """The daemon refused a request. `code` is Lambda's exception name."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
+        by_words = (hint for words, hint in _HINTS_BY_WORDS.items() if words in message)
         # Lambda's messages end in a full stop or not; ours are joined with one.
-        super().__init__(message.rstrip("."), hint=_HINTS.get(code, ""))
+        super().__init__(message.rstrip("."), hint=next(by_words, _HINTS.get(code, "")))
         self.status = status
         self.code = code
 

@@ -108,3 +108,29 @@ import subprocess
 
 def handler(event, context):
     return subprocess.Popen(["/opt/agent"]).wait()
+# case: bad: ids that the kernel gives in files
+import pathlib
+
+MACHINE = pathlib.Path("/etc/machine-id").read_text().strip()  # expect: SNAP006
+BOOT = open("/proc/sys/kernel/random/boot_id").read()  # expect: SNAP006
+with open("/proc/sys/kernel/random/uuid") as file:
+    NODE = file.read()  # expect: SNAP001
+with open("/dev/urandom", "rb") as file:
+    SALT = file.read(16)  # expect: SNAP010
+
+
+def handler(event, context):
+    return MACHINE, BOOT, NODE, SALT.hex()
+
+
+# case: good: other files, and what is asked in the handler
+import pathlib
+import uuid
+
+RELEASE = pathlib.Path("/etc/os-release").read_text()
+with open(f"/tmp/{uuid.uuid4()}") as file:
+    print(file.read())
+
+
+def handler(event, context):
+    return RELEASE, pathlib.Path("/proc/sys/kernel/random/uuid").read_text()
