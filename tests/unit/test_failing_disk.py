@@ -39,7 +39,7 @@ from thawd.testing import without_threads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EXAMPLES: Final = int(os.environ.get("DISK_EXAMPLES", "20"))
+EXAMPLES: Final = int(os.environ.get("DISK_EXAMPLES", "10"))
 
 ZIPS: Final = {
     name: make(("app.py", f"def handler(e, c): return {name!r}".encode())).getvalue()

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from thawd.engines.testing import FakeMachine
 
-EXAMPLES: Final = int(os.environ.get("LYING_EXAMPLES", "40"))
+EXAMPLES: Final = int(os.environ.get("LYING_EXAMPLES", "20"))
 LOG_BYTES: Final = 1 << 20
 WAIT_S: Final = 30.0
 STARTS_S: Final = 3 * 2 * (120.0 + 10.0)

@@ -170,7 +170,7 @@ class TestRefusal:
             synchronised().feed(wire.HEADER.pack(*header))
 
     @given(st.binary(max_size=300))
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     def test_any_bytes_give_frames_or_wire_error(self, data):
         decoder = synchronised()
         try:
