@@ -24,7 +24,21 @@ if TYPE_CHECKING:
 
     from thawd.cli.client import Client
 
+LONGEST = (
+    "test_packages.py",
+    "test_dotnet.py",
+    "test_dotnet_clones.py",
+    "test_check_planted.py",
+    "test_fixers_clones.py",
+    "test_nested_kvm.py",
+)
+"""These begin first, so that at the end both workers have something to do."""
 IMAGES = Path(__file__).parents[2] / ".cache" / "state" / "images"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -245,6 +245,18 @@ def test_the_example_in_powershell_has_another_till_in_each_clone(
     assert not any("hook" in note for note in notes(daemon, "prices"))
 
 
+def test_clients_of_awss_sdk_sign_with_the_clones_own_credentials(client: Client) -> None:
+    handler = "Clients::Clients.Function::Handle"
+    published = make(client, "clients", bed.published(bed.FUNCTIONS / "Clients"), handler)
+    assert published["State"] == "Active", published["StateReason"]
+    first, second = (clone(client, "clients") for _ in range(2))
+
+    assert first["before"] == second["before"]
+    said = (first["before"], first["now"], second["now"])
+    assert all(each["s3"] == each["dynamodb"] and each["s3"].startswith("ASIA") for each in said)
+    assert len({each["s3"] for each in said}) == 3
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_program_of_each_version_runs_and_is_renewed(client: Client, runtime: str) -> None:
     version = RUNTIMES[runtime]

@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Reflection;
 
 namespace Thaw.Runtime.Fixers;
@@ -22,8 +23,13 @@ internal sealed class AwsCredentials : Fixer
         {
             var instance = resolver.GetField("_defaultInstance", Statics);
             var cached = resolver.GetField("_cachedCredentials", Instances);
-            if (instance is not null && cached is not null)
+            if (cached is null)
+                continue;
+            if (instance is not null)
                 places.Add(() => Made(instance.GetValue(null)) is { } made ? cached.GetValue(made) : null);
+            // The one that clients ask; the other is for whoever calls it by name.
+            foreach (var resolvers in OfClients(loaded))
+                places.Add(() => resolvers.Values.OfType<object>().FirstOrDefault(resolver.IsInstanceOfType) is { } one ? cached.GetValue(one) : null);
         }
         // Version 3, and what version 4 keeps of it.
         foreach (var factory in loaded.Types(Library, "Amazon.Runtime.FallbackCredentialsFactory"))
@@ -47,6 +53,13 @@ internal sealed class AwsCredentials : Fixer
         }
         return $"{cleared} cleared";
     }
+
+    /// <summary>The resolvers of every client's configuration, by the type of what they find.</summary>
+    private IEnumerable<IDictionary> OfClients(Loaded loaded) =>
+        loaded
+            .Types(Library, "Amazon.Runtime.Credentials.Internal.DefaultIdentityResolverConfiguration")
+            .Select(type => type.GetField("identityResolvers", Statics)?.GetValue(null))
+            .OfType<IDictionary>();
 
     /// <summary>The value of a <c>Lazy</c> that has one.</summary>
     private static object? Made(object? lazy) =>
