@@ -30,7 +30,8 @@ STEPS = 8
 """Draws ahead that are predicted: a thread's generator may serve others in between."""
 MASK = (1 << 64) - 1
 LIBRARIES = {
-    "aspnetcore", "awssdk", "kestrel", "mongodb", "mysqlconnector", "newid", "npgsql", "openssl", "sqlclient", "sqlite",
+    "applicationinsights", "aspnetcore", "awssdk", "kestrel", "mathnet", "mongodb", "mysqlconnector", "newid", "npgsql",
+    "openssl", "sqlclient", "sqlite", "uuidnext",
 }  # fmt: skip
 IN_MEMORY = {"random", "activity", "datadog", "ulid", "openssl"}
 DRAWS = {

@@ -66,6 +66,12 @@ def test_a_handler_can_be_primed_by_ten_calls_with_a_context_of_the_functions_ow
     assert lines[-1] == "request-1\tinfo\tcall for request-1"
 
 
+def test_an_instance_id_that_opentelemetry_made_is_reported(start):
+    notes = frozen(start("Traced")).report["notes"]
+
+    assert any("service.instance.id" in note and "after-restore hook" in note for note in notes)
+
+
 def test_a_client_of_somebody_elses_fails_its_restore_by_restore_error(tmp_path):
     """The two routes are in no public description of the Runtime API."""
     folder = bed.published(bed.FUNCTIONS / "Program", Net="net10.0")

@@ -28,7 +28,9 @@ Said = dict[str, list[str]]
 pytestmark = bed.needs_sdk
 
 RUNTIMES = ("dotnet10", "dotnet8")
-BY_HOOKS = {"aspnetcore", "awssdk", "kestrel", "mongodb", "newid", "sqlite"}
+BY_HOOKS = {
+    "applicationinsights", "aspnetcore", "awssdk", "kestrel", "mathnet", "mongodb", "newid", "sqlite", "uuidnext",
+}  # fmt: skip
 """Fixers whose state only hooks reach: a function without hooks goes without them, and its publish says so."""
 
 

@@ -67,6 +67,23 @@ def test_a_cause_names_type_message_and_place():
     assert said.cause(json.dumps(body), otherwise="?") == "KeyError: 'x' (app.py, line 3)"
 
 
+def test_of_an_error_that_wraps_others_the_innermost_is_named():
+    """As .NET reports what a constructor threw."""
+    what = {"errorType": "InvalidOperationException", "errorMessage": "no CONNECTION_STRING"}
+    inner = {"errorType": "TypeInitializationException", "errorMessage": "no", "cause": what}
+    body = {
+        "errorType": "TargetInvocationException",
+        "errorMessage": "An invocation threw.",
+        "stackTrace": ["at Program.Main()"],
+        "cause": inner,
+    }
+
+    assert said.cause(json.dumps(body), otherwise="?") == (
+        "TargetInvocationException: An invocation threw. "
+        "Cause: InvalidOperationException: no CONNECTION_STRING"
+    )
+
+
 def test_half_a_surrogate_pair_becomes_text():
     body = '{"errorType": "\\udcff", "errorMessage": "\\udcff.txt"}'
 

@@ -70,6 +70,9 @@ def text(value: str, *, longest: int = LONGEST_TEXT) -> str:
 def cause(body: str | bytes, *, otherwise: str, error_type: str = "") -> str:
     """An error body that a runtime posted as one line for a person: type, message, last frame of the stack trace.
 
+    Of an error that wraps others (.NET's `TargetInvocationException` says nothing but that there was one) the innermost
+    is what happened: it stands there instead of the frame.
+
     The body is the function's: any bytes, any JSON. Without a message in it `otherwise` is used, without a type
     `error_type`.
     """
@@ -84,6 +87,11 @@ def cause(body: str | bytes, *, otherwise: str, error_type: str = "") -> str:
     message = shape.get("errorMessage") or otherwise
     trace = shape.get("stackTrace")
     last = f" ({str(trace[-1]).strip()})" if isinstance(trace, list) and trace else ""
+    innermost = shape
+    while isinstance(deeper := innermost.get("cause"), dict):
+        innermost = deeper
+    if innermost is not shape and (why := innermost.get("errorMessage")):
+        last = f" Cause: {innermost.get('errorType') or 'an error'}: {why}"
     line = f"{kind}: {message}{last}" if kind else f"{message}{last}"
     return shortened(line)
 

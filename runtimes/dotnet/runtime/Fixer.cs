@@ -53,6 +53,18 @@ internal abstract class Fixer
     protected static FieldInfo Field(Type type, string name, BindingFlags flags) =>
         type.GetField(name, flags) ?? throw new MissingFieldException(type.FullName, name);
 
+    /// <summary>The value that each thread has in a <see cref="ThreadLocal{T}"/>, which tells no one else's by itself.</summary>
+    /// <exception cref="MissingMemberException">This version of .NET has no way to them.</exception>
+    protected static IEnumerable<object> OfEveryThread(object? local)
+    {
+        if (local is null)
+            return [];
+        var values = local.GetType().GetProperty("ValuesForDebugDisplay", Instances)
+            ?? throw new MissingMemberException(local.GetType().FullName, "ValuesForDebugDisplay");
+        // None for a thread that is at it just now.
+        return values.GetValue(local) is IEnumerable<object?> all ? all.OfType<object>() : [];
+    }
+
     /// <summary>Fields of the kinds that fixers set.</summary>
     private sealed class Practice
     {

@@ -23,6 +23,7 @@ internal static class Remarks
         Guarded(notes, () => Scripts(loaded));
         Guarded(notes, () => NotAwaited(loaded));
         Guarded(notes, () => DataProtection(loaded));
+        Guarded(notes, () => OpenTelemetry(loaded));
         Guarded(notes, () => DebugBuild(loaded));
         return notes;
     }
@@ -54,6 +55,13 @@ internal static class Remarks
     private static IEnumerable<string> DataProtection(Loaded loaded) =>
         loaded.Has("Microsoft.AspNetCore.DataProtection")
             ? ["the key of Data Protection, if it was made already, is in the snapshot and the same in all clones, so that each reads the others' cookies"]
+            : [];
+
+    /// <summary>Resources are built once, with their providers, and exporters keep them as bytes.</summary>
+    private static IEnumerable<string> OpenTelemetry(Loaded loaded) =>
+        loaded.Has("OpenTelemetry")
+            ? ["the service.instance.id that OpenTelemetry gives a resource is the same in all clones, so that their metrics become one series. "
+                + "To tell clones apart, build the providers in an after-restore hook, with AddService(..., serviceInstanceId: Guid.NewGuid().ToString())"]
             : [];
 
     /// <summary>The function's own assembly: that of its handler, or the program's.</summary>

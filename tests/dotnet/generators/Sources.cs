@@ -6,11 +6,15 @@ using System.Security.Cryptography;
 using Amazon.Runtime.Credentials;
 using Datadog.Trace.Util;
 using MassTransit;
+using MathNet.Numerics.Distributions;
+using MathNet.Numerics.Random;
+using Microsoft.ApplicationInsights.DataContracts;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.DependencyInjection;
 using MongoDB.Bson;
 using Polly;
 using Polly.Retry;
+using UUIDNext;
 
 namespace Generators;
 
@@ -27,6 +31,8 @@ internal static class Sources
     private static readonly Func<long> Captured = Capture();
     private static readonly Random Seeded = new(42);
     private static readonly Random Derived = new DerivedRandom();
+    private static readonly Xorshift Xorshift = new();
+    private static readonly Normal Bell = new(0, 1);
     private static readonly ServiceProvider Services = new ServiceCollection().AddSingleton<Singleton>().BuildServiceProvider();
     private static readonly string KeptGuid = Guid.NewGuid().ToString();
 
@@ -50,6 +56,12 @@ internal static class Sources
         ["activity: Activity"] = () => new Activity("a").SetIdFormat(ActivityIdFormat.W3C).Start().Id!,
         ["datadog: span id"] = () => $"{RandomIdGenerator.Shared.NextSpanId():x}",
         ["ulid: Ulid"] = () => Ulid.NewUlid().ToString()[10..],
+        ["uuidnext: version 4"] = () => Uuid.NewRandom().ToString(),
+        ["uuidnext: version 7"] = () => Uuid.NewSequential().ToString()[19..], // without its time and sequence
+        ["applicationinsights: operation"] = () => new RequestTelemetry().Id,
+        ["mathnet: default generator"] = () => $"{SystemRandomSource.Default.NextInt64():x}",
+        ["mathnet: default Mersenne twister"] = () => $"{MersenneTwister.Default.NextInt64():x}",
+        ["mathnet: a distribution"] = () => Locked(Bell, () => $"{Bell.Sample()}"),
         ["openssl: RandomNumberGenerator"] = () => Convert.ToHexString(RandomNumberGenerator.GetBytes(16)),
         ["openssl: an AES key"] = AesKey,
         ["openssl: an EC key"] = EcKey,
@@ -68,6 +80,7 @@ internal static class Sources
         ["kernel: host name"] = () => Environment.MachineName,
         ["kept: new Random(42)"] = () => Locked(Seeded, () => $"{Seeded.NextInt64():x}"),
         ["kept: a class that derives from Random"] = () => Locked(Derived, () => $"{Derived.NextInt64():x}"),
+        ["kept: Math.NET's own generator"] = () => Locked(Xorshift, () => $"{Xorshift.NextInt64():x}"),
         ["kept: a hash code of text"] = () => $"{"thaw".GetHashCode(StringComparison.Ordinal):x}",
         ["kept: HashCode"] = () => $"{HashCode.Combine(1, 2):x}",
         ["kept: process id"] = () => $"{Environment.ProcessId}",
