@@ -40,9 +40,14 @@ def cpio_file(name, data, mode):
 
 
 def conformance_initrd(image_initrd):
-    """An image's initramfs with our /init: of two archives in a row, the later one's files win."""
+    """An image's initramfs with our /init: of two archives in a row, the later one's files win.
+
+    In whole pages: with some other lengths each guest on nested KVM hung before its first word.
+    """
     init = cpio_file("init", (HERE / "guest" / "init").read_bytes(), 0o100755)
-    return image_initrd + b"\0" * (-len(image_initrd) % 4) + init + cpio_file("TRAILER!!!", b"", 0)
+    end = cpio_file("TRAILER!!!", b"", 0)
+    whole = image_initrd + b"\0" * (-len(image_initrd) % 4) + init + end
+    return whole + b"\0" * (-len(whole) % 4096)
 
 
 def image_files():
