@@ -1,8 +1,7 @@
-"""Class libraries under our host and the guest's real agent, with no machine: a signal stands for a frozen control group."""
+"""Class libraries under our host and the guest's real agent, with no machine."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dotnet_bed as bed
 import thaw_dotnet_assemblies as assemblies
-from agent_bed import Bed
-from process_bed import go, stop
+from process_bed import StoppedBed
 
 from thaw_agent import wire
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from agent_bed import Bed
 
 RUNTIME: Final = bed.ROOT / "runtimes" / "dotnet"
 
@@ -60,21 +60,12 @@ def start(
     return machine
 
 
-class HostBed(Bed):
-    """A bed whose function is a class library. Its process is stopped where a machine's would be frozen."""
+class HostBed(StoppedBed):
+    """A bed whose function is a class library."""
 
     def __init__(self, root: Path, name: str, host: str) -> None:
         super().__init__(root, self._command)
         self._name, self._host = name, host
-        self.agent._cgroup.processes = self._processes
-        self._write = self.system.write
-        self.system.write = self._write_or_stop
-
-    def close(self) -> None:
-        for pid in self._processes():
-            with contextlib.suppress(ProcessLookupError):
-                go(pid)
-        super().close()
 
     def _command(self, init: wire.Init) -> list[str]:
         task = self.system.path("/var/task")
@@ -86,16 +77,6 @@ class HostBed(Bed):
             self._host,
             init.handler,
         ]
-
-    def _processes(self) -> list[int]:
-        runtime = self.agent._runtime
-        return [runtime.pid] if runtime is not None else []
-
-    def _write_or_stop(self, path: str, text: str) -> None:
-        self._write(path, text)
-        if path.endswith("cgroup.freeze"):
-            for pid in self._processes():
-                (stop if text == "1" else go)(pid)
 
 
 def frozen(machine: Bed) -> wire.SnapshotReady:

@@ -19,45 +19,55 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from thaw_agent import wire
+
+
+class StoppedBed(Bed):
+    """A bed whose function's process is stopped where a machine's control group would be frozen."""
+
+    def __init__(self, root: Path, command: Callable[[wire.Init], list[str]]) -> None:
+        super().__init__(root, command)
+        self.agent._cgroup.processes = self._processes
+        self._write = self.system.write
+        self.system.write = self._write_or_stop
+
+    def close(self) -> None:
+        for pid in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                go(pid)
+        super().close()
+
+    def _processes(self) -> list[int]:
+        runtime = self.agent._runtime
+        return [runtime.pid] if runtime is not None else []
+
+    def _write_or_stop(self, path: str, text: str) -> None:
+        self._write(path, text)
+        if path.endswith("cgroup.freeze"):
+            for pid in self._processes():
+                (stop if text == "1" else go)(pid)
+
 
 @contextlib.contextmanager
 def launching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bed]]:
     """What starts a command with variables. At the end no process is left."""
     monkeypatch.setattr(agent_bed, "PATIENCE_S", 60.0)
     hook = assemblies.ready(bed.ROOT / "runtimes" / "dotnet") / "Thaw.Runtime.dll"
-    beds = []
+    with contextlib.ExitStack() as beds:
 
-    def launch(command: list[str], *, kind: str = "snap-start", **variables: str) -> Bed:
-        machine = Bed(tmp_path, lambda _init: command)
-        beds.append(machine)
-        agent = machine.agent
-        write = machine.system.write
+        def launch(command: list[str], *, kind: str = "snap-start", **variables: str) -> Bed:
+            machine = beds.enter_context(StoppedBed(tmp_path, lambda _init: command))
+            environment = {
+                "DOTNET_STARTUP_HOOKS": str(hook),
+                "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1",
+                "DOTNET_EnableDiagnostics": "0",
+                "HOME": str(tmp_path),
+                **variables,
+            }
+            machine.start(kind, runtime="dotnet10", memory_mib=512, environment=environment)
+            return machine
 
-        def freeze(path, text):
-            write(path, text)
-            if path.endswith("cgroup.freeze"):
-                (stop if text == "1" else go)(agent._runtime.pid)
-
-        monkeypatch.setattr(machine.system, "write", freeze)
-        monkeypatch.setattr(agent._cgroup, "processes", lambda: [agent._runtime.pid])
-        environment = {
-            "DOTNET_STARTUP_HOOKS": str(hook),
-            "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1",
-            "DOTNET_EnableDiagnostics": "0",
-            "HOME": str(tmp_path),
-            **variables,
-        }
-        machine.start(kind, runtime="dotnet10", memory_mib=512, environment=environment)
-        return machine
-
-    try:
         yield launch
-    finally:
-        for machine in beds:
-            if machine.agent._runtime is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    go(machine.agent._runtime.pid)
-            machine.close()
 
 
 def executed(*arguments: str | Path) -> list[str]:
@@ -73,6 +83,7 @@ def stop(pid: int) -> None:
 
 
 def go(pid: int) -> None:
+    """Let a stopped process run."""
     os.kill(pid, signal.SIGCONT)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -22,15 +21,14 @@ HANDLE = "Library::Library.Function::Handle"
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(serve):
     """Start a function of the test library, built against this release of Core; the bed it runs in."""
-    with contextlib.ExitStack() as beds:
 
-        def started(kind="on-demand", *, core=CORES[-1], handler=HANDLE, **more):
-            folder = bed.published(bed.FUNCTIONS / "Library", CoreVersion=core)
-            return beds.enter_context(host_bed.start(tmp_path, folder, handler, kind, **more))
+    def started(kind="on-demand", *, core=CORES[-1], handler=HANDLE, **more):
+        folder = bed.published(bed.FUNCTIONS / "Library", CoreVersion=core)
+        return serve(folder, handler, kind, **more)
 
-        yield started
+    return started
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 import dotnet_bed as bed
-import host_bed
 import pytest
 from host_bed import frozen, reply, restored, texts
 
@@ -23,16 +21,13 @@ def folder():
 
 
 @pytest.fixture
-def start(tmp_path, folder):
+def start(serve, folder):
     """Start a handler of the library in F#; the bed it runs in."""
-    with contextlib.ExitStack() as beds:
 
-        def started(handler, kind="on-demand", **more):
-            return beds.enter_context(
-                host_bed.start(tmp_path, folder, f"FSharp::Shop.{handler}", kind, **more)
-            )
+    def started(handler, kind="on-demand", **more):
+        return serve(folder, f"FSharp::Shop.{handler}", kind, **more)
 
-        yield started
+    return started
 
 
 def test_fsharps_own_library_is_in_the_package(folder):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 import agent_bed
 import dotnet_bed as bed
-import host_bed
 import pytest
 from host_bed import frozen, reply, restored, texts
 
@@ -50,18 +48,17 @@ def folder():
 
 
 @pytest.fixture
-def start(tmp_path, folder, monkeypatch):
+def start(serve, folder, monkeypatch):
     """Start the host with this script and modules, or the example with its own; the bed it runs in."""
     monkeypatch.setattr(agent_bed, "PATIENCE_S", 30.0)  # PowerShell takes seconds to start
-    with contextlib.ExitStack() as beds:
 
-        def started(script=None, kind="on-demand", *, modules=None, **more):
-            if script is not None:
-                more["files"] = {"Prices.ps1": script, **(modules or {})}
-                more["without"] = ["Modules"]
-            return beds.enter_context(host_bed.start(tmp_path, folder, HANDLER, kind, **more))
+    def started(script=None, kind="on-demand", *, modules=None, **more):
+        if script is not None:
+            more["files"] = {"Prices.ps1": script, **(modules or {})}
+            more["without"] = ["Modules"]
+        return serve(folder, HANDLER, kind, **more)
 
-        yield started
+    return started
 
 
 def test_the_example_is_primed_and_renewed_by_hooks_of_its_module(start):

@@ -26,31 +26,26 @@ def folder():
 
 
 @pytest.fixture
-def start(tmp_path, folder):
+def start(serve, folder):
     """Start one of the small functions with SnapStart; the bed it runs in."""
-    with contextlib.ExitStack() as beds:
 
-        def started(name, **variables):
-            handler = f"Reports::Reports.{name}::Handle"
-            return beds.enter_context(
-                host_bed.start(
-                    tmp_path, folder, handler, "snap-start", variables=variables, hooked=True
-                )
-            )
+    def started(name, **variables):
+        handler = f"Reports::Reports.{name}::Handle"
+        return serve(folder, handler, "snap-start", variables=variables, hooked=True)
 
-        yield started
+    return started
 
 
 @pytest.mark.parametrize("core", bed.CORES)
-def test_a_function_that_scans_the_types_of_all_assemblies_loads_with_any_core(tmp_path, core):
+def test_a_function_that_scans_the_types_of_all_assemblies_loads_with_any_core(serve, core):
     """MediatR and AutoMapper do; a type of the host that needs a newer Core ended them."""
     library = bed.published(bed.FUNCTIONS / "Library", CoreVersion=core)
-    with host_bed.start(tmp_path, library, "Library::Library.Function::Handle") as machine:
-        machine.take(wire.Kind.INIT_DONE)
-        kind, body = reply(machine, {})
+    machine = serve(library, "Library::Library.Function::Handle")
+    machine.take(wire.Kind.INIT_DONE)
+    kind, body = reply(machine, {})
 
-        assert kind is wire.Kind.RESPONSE
-        assert json.loads(body)["types"]
+    assert kind is wire.Kind.RESPONSE
+    assert json.loads(body)["types"]
 
 
 def test_a_handler_can_be_primed_by_ten_calls_with_a_context_of_the_functions_own(start):

@@ -378,7 +378,7 @@ def test_a_debug_build_is_only_noted(daemon: Daemon, client: Client) -> None:
             "no-method",
             "Library::Library.Function::Nowhere",
             lambda _task: None,
-            "has no method Nowhere",
+            "has no method Nowhere. It has Handle",
         ),
     ],
 )

@@ -53,7 +53,10 @@ internal static class HandlerMethod
             if ((named.FirstOrDefault() ?? Array.Find(methods, method => method.ToString() == name)) is { } found)
                 return found;
         }
-        throw new LambdaValidationException($"the type {type.FullName} has no method {name}");
+        var there = type.GetMethods(Everything).Where(method => method is { IsPublic: true, IsSpecialName: false });
+        var names = string.Join(", ", there.Select(method => method.Name).Distinct());
+        throw new LambdaValidationException(
+            $"the type {type.FullName} has no method {name}" + (names.Length > 0 ? $". It has {names}" : ""));
     }
 
     private static string? Fault(Type type, MethodInfo method) => method switch

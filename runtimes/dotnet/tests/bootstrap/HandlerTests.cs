@@ -41,7 +41,8 @@ public class HandlerTests
 
     [Theory]
     [InlineData("NoSuchType::Run", "has no type")]
-    [InlineData("Shapes::NoSuchMethod", "has no method NoSuchMethod")]
+    [InlineData("Shapes::NoSuchMethod", "has no method NoSuchMethod. It has ")]
+    [InlineData("GenericShape`1::NoSuchMethod", "It has Run")]
     [InlineData("Shapes::Overloaded", "System.String Overloaded(Int32)")]
     [InlineData("Shapes::AsyncVoid", "async void")]
     [InlineData("Shapes::Params", "params")]
